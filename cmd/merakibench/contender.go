@@ -80,7 +80,7 @@ func (r *run) plain(ctx context.Context, m *mirror) (*contender, error) {
 			return true
 		}
 		return false
-	}, program, "http://"+m.address)
+	}, program, m.server.URL, m.authority)
 	if err != nil {
 		return nil, err
 	}
@@ -88,14 +88,14 @@ func (r *run) plain(ctx context.Context, m *mirror) (*contender, error) {
 	if err := c.await(ctx, ready, 10*time.Second); err != nil {
 		return nil, err
 	}
-	way := raw.NewHTTP(address)
+	way := raw.NewHTTP(address, nil)
 	r.closing(way.Close)
 	return &contender{name: "plain proxy", child: c, way: way}, nil
 }
 
 // direct is nobody in between.
 func (r *run) direct(m *mirror) *contender {
-	way := raw.NewHTTP(m.address)
+	way := raw.NewHTTP(m.address, m.trust())
 	r.closing(way.Close)
 	return &contender{name: "direct", way: way}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // envoyConfig makes Envoy translate the same RPCs into the same requests: gRPC in,
-// HTTP/1.1 out. What is filled in: its port, the descriptor set, the upstream's port.
+// HTTP/1.1 out. What is filled in: its port, the descriptor set, the upstream's
+// port, and envoyTLS where the upstream speaks it.
 const envoyConfig = `
 static_resources:
   listeners:
@@ -50,6 +51,14 @@ static_resources:
     load_assignment:
       cluster_name: dashboard
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
+%s`
+
+// envoyTLS makes Envoy check the upstream's certificate against a file.
+const envoyTLS = `    transport_socket:
+      name: envoy.transport_sockets.tls
+      typed_config:
+        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+        common_tls_context: {validation_context: {trusted_ca: {filename: %q}}}
 `
 
 // An envoy is the peer: a proxy that translates gRPC into HTTP and JSON.
@@ -85,7 +94,11 @@ func (r *run) envoy(ctx context.Context, m *mirror) (*envoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf(envoyConfig, port, set, upstream)
+	secure := ""
+	if m.authority != "" {
+		secure = fmt.Sprintf(envoyTLS, m.authority)
+	}
+	config := fmt.Sprintf(envoyConfig, port, set, upstream, secure)
 	file := filepath.Join(dir, "envoy.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err

@@ -77,7 +77,7 @@ func latency(ctx context.Context, r *run) error {
 	r.figure("broker to Envoy, added to p50", p50/e50, figure.Ratio, figure.Aim{})
 	r.figure("broker to Envoy, added to p99", p99/e99, figure.Ratio, figure.Aim{})
 	p := plot.Lines{
-		Title:  fmt.Sprintf("latency: time of a call at %d a second", latencyRate),
+		Title:  fmt.Sprintf("%s: time of a call at %d a second", r.scenario, latencyRate),
 		XLabel: "percentile", YLabel: "ms", XTick: nines, Log: true,
 	}
 	for _, c := range all {

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,8 +27,13 @@ import (
 type mirror struct {
 	contract *contract.Contract
 	sandbox  *sandbox.Sandbox
+	server   *httptest.Server
 	address  string
 	method   string // of the RPC that is called
+	// authority is a file with the certificate to trust, in PEM; empty where there
+	// is no TLS.
+	authority string
+	asked     atomic.Int64 // requests that came
 
 	// pad is how long answers are at the least, bytes of JSON.
 	pad int
@@ -56,26 +65,41 @@ func (r *run) mirror(organizations int) (*mirror, error) {
 	if m == nil {
 		return nil, fmt.Errorf("the contract has no operation %s", question)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+	out := &mirror{contract: served, sandbox: sim, method: m.Name, kept: make(map[string]*httptest.ResponseRecorder)}
+	out.server = httptest.NewUnstartedServer(out.handler(sim.Handler()))
+	out.server.Config.ReadHeaderTimeout = 10 * time.Second
+	r.closing(out.server.Close)
+	if !r.secure {
+		out.server.Start()
+	} else {
+		out.server.StartTLS()
+		dir, err := r.bench.directory()
+		if err != nil {
+			return nil, err
+		}
+		out.authority = filepath.Join(dir, r.scenario+".pem")
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: out.server.Certificate().Raw})
+		if err := os.WriteFile(out.authority, text, 0o600); err != nil {
+			return nil, err
+		}
 	}
-	out := &mirror{contract: served, sandbox: sim, address: l.Addr().String(), method: m.Name, kept: make(map[string]*httptest.ResponseRecorder)}
-	server := &http.Server{Handler: out.handler(sim.Handler()), ReadHeaderTimeout: 10 * time.Second}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = server.Serve(l) // ends with Close
-	}()
-	r.closing(func() {
-		_ = server.Close()
-		<-ended
-	})
+	out.address = out.server.Listener.Addr().String()
 	return out, nil
+}
+
+// trust is how its certificate is checked; nil where there is no TLS.
+func (m *mirror) trust() *tls.Config {
+	if m.authority == "" {
+		return nil
+	}
+	secure := m.server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	secure.ServerName = "127.0.0.1"
+	return secure
 }
 
 func (m *mirror) handler(inside http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.asked.Add(1)
 		m.mu.RLock()
 		kept := m.kept[r.URL.Path]
 		m.mu.RUnlock()
@@ -160,7 +184,7 @@ func (m *mirror) size(path string) int {
 }
 
 // url is the base address that the broker is told.
-func (m *mirror) url() string { return "http://" + m.address + "/api/v1" }
+func (m *mirror) url() string { return m.server.URL + "/api/v1" }
 
 // unlimited is the daemon's budget where limits are not what is measured: more
 // than two cores can carry. The daemon takes it in front of a sandbox only.
@@ -168,5 +192,5 @@ const unlimited = "budget: {rate: 500000, burst: 500000, address_rate: 500000}\n
 
 // site is the mirror as the other scenarios know a Dashboard.
 func (m *mirror) site() *site {
-	return &site{sandbox: m.sandbox, contract: m.contract, url: m.url(), organization: m.sandbox.OrganizationID(0)}
+	return &site{sandbox: m.sandbox, contract: m.contract, url: m.url(), authority: m.authority, organization: m.sandbox.OrganizationID(0)}
 }

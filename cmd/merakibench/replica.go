@@ -86,6 +86,9 @@ drain: {settle: 0s, timeout: 2s}
 identity:
   forwarded_client_cert: {trusted: [127.0.0.1]}
 `, s.url)
+	if s.authority != "" {
+		c += fmt.Sprintf("upstream_ca_file: %q\n", s.authority)
+	}
 	if f.store != nil {
 		c += fmt.Sprintf("store: {addresses: [%q], replicas: %d}\n", f.store.address, f.count)
 	}

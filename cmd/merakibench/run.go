@@ -16,6 +16,7 @@ type run struct {
 	bench    *bench
 	scenario string
 	quick    bool
+	secure   bool // mirrors speak TLS
 	seed     uint64
 	progress *progress
 

@@ -11,6 +11,14 @@ type scenario struct {
 	run func(ctx context.Context, r *run) error
 }
 
+// overTLS is a scenario whose mirrors speak TLS, as the Dashboard does.
+func overTLS(do func(context.Context, *run) error) func(context.Context, *run) error {
+	return func(ctx context.Context, r *run) error {
+		r.secure = true
+		return do(ctx, r)
+	}
+}
+
 // scenarios lists all there are, in the order of the page.
 func scenarios() []scenario {
 	return []scenario{
@@ -26,8 +34,12 @@ func scenarios() []scenario {
 		{"python-side-by-side", "Eight processes of the vendor's Python library straight at the Dashboard, against eight Python gRPC clients through the broker: the same reads of one organization.", pythonSideBySide},
 		{"admission", "What the decision costs when nobody waits, and what an idle organization takes of memory.", admission},
 		{"small-calls", "Reads of one device as fast as they come, limits off: through the broker, through Envoy's reverse transcoder, through a plain proxy in Go.", smallCalls},
+		{"small-calls-tls", "The same with TLS to the Dashboard, as it is in production.", overTLS(smallCalls)},
 		{"latency", "500 calls a second, limits off: what the broker adds to asking the sandbox directly, and what Envoy adds.", latency},
+		{"latency-tls", "The same with TLS to the Dashboard, as it is in production; direct is TLS, too.", overTLS(latency)},
 		{"footprint", "1000 calls a second with answers of 1 kB: processors and memory, held against a sidecar.", footprint},
+		{"footprint-tls", "The same with TLS to the Dashboard, as it is in production.", overTLS(footprint)},
+		{"address-limit", "100 calls a second of twelve organizations, as many as the Dashboard takes of one address: what the broker takes of a processor.", addressLimit},
 		{"stream", "5000 rows through a stream: when pages are asked for, and what a client that stops reading costs.", streamRows},
 		{"organizations", "Ever more organizations at 10 calls a second each, limits on, until the machine does not carry them.", organizations},
 		{"idle", "Start and stand there: how soon it serves, and what memory it takes.", idle},

@@ -18,7 +18,9 @@ type site struct {
 	sandbox  *sandbox.Sandbox
 	contract *contract.Contract
 	// url is the base address that the broker is told.
-	url          string
+	url string
+	// authority is the file of what is to be trusted for it; empty for the system's.
+	authority    string
 	organization string
 
 	mu     sync.Mutex

@@ -26,7 +26,7 @@ func smallCalls(ctx context.Context, r *run) error {
 	if err := m.warm(ctx, calls); err != nil {
 		return err
 	}
-	if file := r.bench.settings.profile; file != "" {
+	if file := r.bench.settings.profile; file != "" && !r.secure {
 		if err := r.profile(ctx, all[0], calls, file); err != nil {
 			return err
 		}
@@ -58,12 +58,12 @@ func smallCalls(ctx context.Context, r *run) error {
 			r.measured()
 		}
 	}
-	r.figure("broker to Envoy, by the processor time of each", ratio(perSecond["broker"], perSecond["Envoy"]), figure.Ratio, figure.AtLeast(1.5))
+	r.figure("broker to Envoy, processor time of a call", ratio(perSecond["Envoy"], perSecond["broker"]), figure.Ratio, figure.AtMost(1))
 	r.figure("broker to a plain proxy, by the processor time of each", ratio(perSecond["broker"], perSecond["plain proxy"]), figure.Ratio, figure.AtLeast(0.6))
 	r.figure("broker to Envoy, calls a second as they came", ratio(seen["broker"], seen["Envoy"]), figure.Ratio, figure.Aim{})
 	r.figure("broker to a plain proxy, calls a second as they came", ratio(seen["broker"], seen["plain proxy"]), figure.Ratio, figure.Aim{})
 	bars := plot.Bars{
-		Title: "small-calls: calls a second on two cores of its own, by processor time", YLabel: "calls/s",
+		Title: r.scenario + ": calls a second on two cores of its own, by processor time", YLabel: "calls/s",
 		Groups: []string{""}, Values: [][]float64{nil},
 	}
 	for _, c := range all {

@@ -3,6 +3,7 @@ package raw
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 // each, as many as are needed.
 type HTTP struct {
 	address string
+	secure  *tls.Config // nil for plain text
 
 	mu     sync.Mutex
 	idle   []*httpConn
@@ -20,9 +22,9 @@ type HTTP struct {
 	closed bool
 }
 
-// NewHTTP makes none yet.
-func NewHTTP(address string) *HTTP {
-	return &HTTP{address: address, all: make(map[*httpConn]struct{})}
+// NewHTTP makes none yet; over TLS where secure says how.
+func NewHTTP(address string, secure *tls.Config) *HTTP {
+	return &HTTP{address: address, secure: secure, all: make(map[*httpConn]struct{})}
 }
 
 type httpConn struct {
@@ -53,6 +55,9 @@ func (h *HTTP) take() (*httpConn, error) {
 	conn, err := net.Dial("tcp", h.address)
 	if err != nil {
 		return nil, err
+	}
+	if h.secure != nil {
+		conn = tls.Client(conn, h.secure)
 	}
 	c := &httpConn{net: conn, done: make(chan func(error), 1)}
 	h.mu.Lock()

@@ -2,6 +2,7 @@ package raw
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,27 +54,37 @@ func TestGRPC(t *testing.T) {
 	}
 }
 
-// TestHTTP asks a server of the library.
+// TestHTTP asks a server of the library, in plain text and over TLS.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/no" {
-			w.WriteHeader(http.StatusNotFound)
-		}
-		_, _ = w.Write([]byte("hello"))
-	}))
-	defer server.Close()
-	way := NewHTTP(server.Listener.Addr().String())
-	defer way.Close()
-	results := make(chan error, 1)
-	for _, row := range []struct {
-		path string
-		ok   bool
-	}{{"/", true}, {"/no", false}, {"/", true}} {
-		way.Send([]byte("GET "+row.path+" HTTP/1.1\r\nHost: x\r\n\r\n"), func(err error) { results <- err })
-		if err := <-results; (err == nil) != row.ok {
-			t.Errorf("%s: %v", row.path, err)
-		}
+	for name, start := range map[string]func(http.Handler) *httptest.Server{"plain text": httptest.NewServer, "TLS": httptest.NewTLSServer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/no" {
+					w.WriteHeader(http.StatusNotFound)
+				}
+				_, _ = w.Write([]byte("hello"))
+			}))
+			defer server.Close()
+			var secure *tls.Config
+			if server.TLS != nil {
+				secure = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+				secure.ServerName = "127.0.0.1"
+			}
+			way := NewHTTP(server.Listener.Addr().String(), secure)
+			defer way.Close()
+			results := make(chan error, 1)
+			for _, row := range []struct {
+				path string
+				ok   bool
+			}{{"/", true}, {"/no", false}, {"/", true}} {
+				way.Send([]byte("GET "+row.path+" HTTP/1.1\r\nHost: x\r\n\r\n"), func(err error) { results <- err })
+				if err := <-results; (err == nil) != row.ok {
+					t.Errorf("%s: %v", row.path, err)
+				}
+			}
+		})
 	}
 }
 
