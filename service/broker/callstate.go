@@ -86,7 +86,7 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 			Operation: j.call.Operation.GetId(), Method: j.call.method(),
 			Host: host, Path: path, Query: query, Body: j.call.Body, Key: j.key,
 		}
-		answer := b.attempt(j.ctx, &j.slot, &j.request)
+		answer := b.send(j)
 		now := time.Now()
 		v := b.judge(now, j, answer)
 		switch v.action {
@@ -110,6 +110,20 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 			return nil, b.stopped(j, j.ended(err))
 		}
 	}
+}
+
+// send makes one attempt of a call. A read ends when nobody waits for it any more.
+// A write that has been sent is finished, whoever has left: what became of it is
+// known then, and an attempt that is cut off leaves only doubt. The Dashboard's
+// client bounds its time, and Close ends it.
+func (b *Broker) send(j *callState) *dashboard.Answer {
+	if j.call.read() {
+		return b.attempt(j.ctx, &j.slot, &j.request)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(j.ctx))
+	defer cancel()
+	defer context.AfterFunc(b.life.Context(), cancel)()
+	return b.attempt(ctx, &j.slot, &j.request)
 }
 
 // inTime does something that may end for want of time, and does it again when
