@@ -86,7 +86,7 @@ func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Cal
 	if err != nil {
 		return named(err, call.Operation.GetId())
 	}
-	call.Caller, call.Repeated = caller.ID, beside.repeated
+	call.Caller, call.Repeated, call.Name = caller.ID, beside.repeated, beside.name
 	if permit.Anywhere {
 		// For others a hint would be the caller's own word for whose budget, rules and
 		// key it comes under.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/outcome"
 )
 
 // What a caller may say beside the request. Every key is optional.
@@ -22,6 +23,9 @@ const (
 	keyMaxAge = "meraki-max-age"
 	// keyRetryWrites: true says that repeating this write does no harm.
 	keyRetryWrites = "meraki-retry-writes"
+	// keyIdempotency: the caller's own name of a write. The same name again gets the
+	// outcome of the first.
+	keyIdempotency = outcome.Metadata
 	// keyAPIKey: a Dashboard key of the caller's own, where the broker allows it.
 	keyAPIKey = "meraki-api-key"
 )
@@ -63,6 +67,7 @@ type said struct {
 	maxAge       *time.Duration
 	retryWrites  *bool
 	repeated     bool
+	name         string // of a write
 	ownKey       string
 }
 
@@ -98,6 +103,7 @@ func readMetadata(md metadata.MD) (s said, err error) {
 	}
 	s.repeated = more(md, keyEnvoyAttempt, 1) || more(md, keyGRPCAttempts, 0)
 	s.ownKey = first(md, keyAPIKey)
+	s.name = first(md, keyIdempotency)
 	return s, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/transcode"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Record *record.Record
 	// Access says who calls, what they may, and with which key.
 	Access access.Access
+	// Outcomes keeps what became of named writes; one for this server alone when nil.
+	Outcomes *outcome.Keeper
 	// Metrics that the broker observes too; one is made when nil.
 	Metrics *Metrics
 	// Log gets a line for failed calls, a sample of each kind; slog.Default when nil.
@@ -53,6 +56,7 @@ type Server struct {
 	broker   *broker.Broker
 	record   *record.Record
 	access   access.Access
+	outcomes *outcome.Keeper
 	metrics  *Metrics
 	drift    *driftLog
 	log      *slog.Logger
@@ -76,13 +80,16 @@ type Server struct {
 // allow is an error: it must not be served.
 func New(c Config) (*Server, error) {
 	s := &Server{
-		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, metrics: c.Metrics, log: c.Log,
+		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, outcomes: c.Outcomes, metrics: c.Metrics, log: c.Log,
 		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
 		health: health.NewServer(), responses: newMemory(responseBounds(), errAnswersNotRead), idle: newIdleCalls(maxIdleCalls, c.MaxRequestBytes), userAgent: c.UserAgent,
 	}
 	s.lifetime, s.stop = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.outcomes == nil {
+		s.outcomes = outcome.New(outcome.Config{})
 	}
 	if s.metrics == nil {
 		s.metrics = NewMetrics()

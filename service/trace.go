@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -8,8 +9,10 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/outcome"
 )
 
 // The spans inside the one that gRPC begins for each RPC. They follow each other
@@ -31,12 +34,36 @@ const shortestOwner = time.Millisecond
 // tracerName says in the traces who made a span.
 const tracerName = "github.com/merakibroker/merakibroker/service"
 
-// do makes a call, and shows in the caller's trace what it met. The spans are
+// do makes a call. A write that its caller has named is made once.
+func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error) {
+	if c.Name == "" || c.Operation.GetVerb() == apiv1.Verb_VERB_GET {
+		return s.make(ctx, c)
+	}
+	result, err := s.outcomes.Do(ctx, outcome.Write{
+		Caller: c.Caller, Operation: c.Operation.GetId(), Name: c.Name,
+		Verb: c.Operation.GetVerb(), Path: c.Path, Query: c.Query, Body: c.Body, Finish: finish(ctx, c),
+	}, func(ctx context.Context) (*broker.Answer, error) { return s.make(ctx, c) })
+	if err != nil {
+		return nil, err
+	}
+	return result.Answer, nil
+}
+
+// finish is when a named write has to be done at the latest, also after its caller
+// has left.
+func finish(ctx context.Context, c *broker.Call) time.Time {
+	if at, ok := ctx.Deadline(); ok {
+		return at.Add(outcome.Grace)
+	}
+	return time.Now().Add(cmp.Or(c.Deadline, time.Minute) + outcome.Grace)
+}
+
+// make makes a call, and shows in the caller's trace what it met. The spans are
 // drawn afterwards, from what the broker says of every attempt: an answer may be
 // shared by many callers, each with a trace of its own, and the attempt belongs
 // into all of them. Nothing is done for a call that nobody traces. The trace ends
 // here: the vendor is told nothing of it.
-func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error) {
+func (s *Server) make(ctx context.Context, c *broker.Call) (*broker.Answer, error) {
 	rpc := trace.SpanFromContext(ctx)
 	if !rpc.IsRecording() {
 		return s.broker.Do(ctx, c)

@@ -107,7 +107,7 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 		return nil, err
 	}
 	d.server, err = service.New(service.Config{
-		Contract: contracts, Broker: b, Record: attempts, Access: access, Metrics: metrics, Log: log,
+		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Metrics: metrics, Log: log,
 		Reflect: loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(c, transport, log),

@@ -54,6 +54,9 @@ type Call struct {
 	Deadline time.Duration
 	// RetryWrites says that making the call twice does no harm.
 	RetryWrites bool
+	// Name is the caller's own name of a write, its idempotency key; empty for none.
+	// The broker does not look at it: see service/outcome.
+	Name string
 	// Repeated says that something in front of the broker has made this call before.
 	Repeated bool
 

@@ -27,7 +27,7 @@ func underWay(w *Write, err error) *fault.Error {
 // reused is the refusal of another write under the name of an earlier one.
 func reused(w *Write) *fault.Error {
 	return &fault.Error{
-		Kind: fault.BadRequest, Reason: "IDEMPOTENCY_KEY_REUSED", Operation: w.Operation, Field: keyMetadata,
+		Kind: fault.BadRequest, Reason: "IDEMPOTENCY_KEY_REUSED", Operation: w.Operation, Field: Metadata,
 		Detail: "another write was made under this idempotency key; nothing was sent; give each write a key of its own",
 	}
 }

@@ -12,6 +12,13 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
+// Grace is how long a write that has not been sent goes on waiting after its caller
+// has left, where nothing else is configured.
+const Grace = 30 * time.Second
+
+// CacheOutcome is what an answer's Cache is that is the outcome of an earlier request.
+const CacheOutcome = "outcome"
+
 // A Config says what a Keeper keeps. Zero values mean the defaults.
 type Config struct {
 	// Life is how long the outcome of a named write is kept: 24 h.
@@ -39,7 +46,7 @@ type Config struct {
 func (c Config) complete() Config {
 	def(&c.Life, 24*time.Hour)
 	def(&c.Undelivered, 2*time.Minute)
-	def(&c.Grace, 30*time.Second)
+	def(&c.Grace, Grace)
 	def(&c.Most, 10_000)
 	def(&c.CallerMost, max(1, c.Most/4))
 	def(&c.Bytes, 32<<20)
@@ -129,6 +136,11 @@ func (k *Keeper) Do(ctx context.Context, w Write, how Maker) (*Result, error) {
 	select {
 	case <-e.done:
 		answer, err := k.leave(e)
+		if again && answer != nil {
+			kept := *answer
+			kept.Cache, kept.Attempts, kept.Queue = CacheOutcome, nil, 0
+			answer = &kept
+		}
 		return &Result{Answer: answer, Again: again, keeper: k, entry: e}, err
 	case <-ctx.Done():
 		_, _ = k.leave(e)

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -38,11 +39,11 @@ func (d *dashboard) make(ctx context.Context) (*broker.Answer, error) {
 }
 
 func reboot(caller string) Write {
-	return Write{Caller: caller, Operation: "rebootDevice", Method: "POST", Path: "/devices/Q2/reboot"}
+	return Write{Caller: caller, Operation: "rebootDevice", Verb: apiv1.Verb_VERB_POST, Path: "/devices/Q2/reboot"}
 }
 
 func named(name, body string) Write {
-	return Write{Caller: "a", Operation: "createOrganizationNetwork", Name: name, Method: "POST", Path: "/organizations/1/networks", Body: []byte(body)}
+	return Write{Caller: "a", Operation: "createOrganizationNetwork", Name: name, Verb: apiv1.Verb_VERB_POST, Path: "/organizations/1/networks", Body: []byte(body)}
 }
 
 // do makes a write that waits at most for patience.
@@ -126,7 +127,7 @@ func TestAnotherWriteOnThePathClosesTheOutcome(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, k *Keeper) {
 		d := new(dashboard)
 		put := func(body string) *Result {
-			r, f := do(t, k, d, Write{Caller: "a", Method: "PUT", Path: "/networks/N_1", Body: []byte(body)}, time.Minute)
+			r, f := do(t, k, d, Write{Caller: "a", Verb: apiv1.Verb_VERB_PUT, Path: "/networks/N_1", Body: []byte(body)}, time.Minute)
 			if f != nil {
 				t.Fatal(f)
 			}
@@ -251,7 +252,7 @@ func TestThereIsRoomForSoManyOutcomes(t *testing.T) {
 	bubble(t, Config{Most: 10, CallerMost: 6}, func(t *testing.T, k *Keeper) {
 		d := new(dashboard)
 		try := func(caller, name string, n int) *fault.Error {
-			w := Write{Caller: caller, Method: "POST", Path: fmt.Sprint("/x/", caller, name, n)}
+			w := Write{Caller: caller, Verb: apiv1.Verb_VERB_POST, Path: fmt.Sprint("/x/", caller, name, n)}
 			if name != "" {
 				w.Name = fmt.Sprint(name, n)
 			}

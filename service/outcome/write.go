@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -19,9 +20,10 @@ type Write struct {
 	Operation string
 	// Name is the caller's own name of the write, its idempotency key; empty for none.
 	Name string
-	// Method, Path and Query are as they are sent; Body is JSON, nil for none.
-	Method, Path, Query string
-	Body                []byte
+	// Verb, Path and Query are what is sent; Body is JSON, nil for none.
+	Verb        apiv1.Verb
+	Path, Query string
+	Body        []byte
 	// Finish is when the write has to be done, also after its caller has left.
 	Finish time.Time
 }
@@ -33,19 +35,19 @@ const MaxName = 255
 func (w *Write) check() *fault.Error {
 	for i := range len(w.Name) {
 		if c := w.Name[i]; c < 0x21 || c > 0x7e {
-			return &fault.Error{Kind: fault.BadRequest, Operation: w.Operation, Field: keyMetadata,
+			return &fault.Error{Kind: fault.BadRequest, Operation: w.Operation, Field: Metadata,
 				Detail: "the idempotency key holds a character that is not printable ASCII; nothing was sent"}
 		}
 	}
 	if len(w.Name) > MaxName {
-		return &fault.Error{Kind: fault.BadRequest, Operation: w.Operation, Field: keyMetadata,
+		return &fault.Error{Kind: fault.BadRequest, Operation: w.Operation, Field: Metadata,
 			Detail: "the idempotency key is longer than 255 characters; nothing was sent"}
 	}
 	return nil
 }
 
-// keyMetadata is where gRPC callers say the name.
-const keyMetadata = "meraki-idempotency-key"
+// Metadata is where gRPC callers say the name.
+const Metadata = "meraki-idempotency-key"
 
 // A digest tells writes apart.
 type digest [sha256.Size]byte
@@ -65,7 +67,7 @@ func digestOf(texts ...[]byte) digest {
 // content is the digest of what the write asks for. Bodies that are the same JSON
 // count as the same: a client that repeats a write may order the keys anew.
 func (w *Write) content() digest {
-	return digestOf([]byte(w.Method), []byte(w.Path), []byte(w.Query), canonical(w.Body))
+	return digestOf([]byte{byte(w.Verb)}, []byte(w.Path), []byte(w.Query), canonical(w.Body))
 }
 
 // key is where the outcome is kept: by the name, or by the content.

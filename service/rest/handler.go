@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,20 +162,14 @@ func (h *Handler) target(r *http.Request) (target, error) {
 			return target{}, errors.New("the request line holds a character that has to be escaped")
 		}
 	}
-	ours := func(host string) bool {
-		if strings.EqualFold(host, r.Host) {
-			return true
-		}
-		for _, known := range h.config.Hosts {
-			if strings.EqualFold(host, known) {
-				return true
-			}
-		}
-		return false
+	known := func(host string) bool {
+		return slices.ContainsFunc(h.config.Hosts, func(name string) bool { return strings.EqualFold(host, name) })
 	}
+	ours := func(host string) bool { return strings.EqualFold(host, r.Host) || known(host) }
 	uri := r.RequestURI
 	if host, path, ok := cutAddress(uri); ok && uri[0] != '/' {
-		if !ours(host) {
+		// net/http takes the host from here, so r.Host says nothing about it.
+		if !known(host) {
 			return target{}, errors.New("the request is for another host; this is no proxy")
 		}
 		uri = path
@@ -231,7 +226,7 @@ func (h *Handler) do(r *http.Request, call *broker.Call) (*broker.Answer, func()
 	}
 	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
 		Caller: call.Caller, Operation: call.Operation.GetId(), Name: r.Header.Get(headerIdempotencyKey),
-		Method: r.Method, Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),
+		Verb: call.Operation.GetVerb(), Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),
 	}, func(ctx context.Context) (*broker.Answer, error) { return h.config.Broker.Do(ctx, call) })
 	if result == nil {
 		return nil, nil, faultOf(err)
