@@ -10,9 +10,9 @@
 //	read.go, list.go, page.go      resources, collections and the Link header
 //	store.go, write.go, inventorywrites.go  what was written, and writes that reach further
 //	batch.go, batchrun.go, job.go, rejection.go  action batches and jobs, and how they fail
-//	effects.go, change.go what happens at a time of its own, without a request
+//	effects.go            what happens at a time of its own, without a request: changes, ends of batches
 //	limit.go, orgstate.go buckets, source addresses, one organization's state
-//	undocumented.go, wire.go  paths and shapes that the vendor's document does not have
+//	undocumented.go       paths and shapes that the vendor's document does not have
 //	fault.go, faultbody.go, inject.go  every failure that the broker has to survive
 //	telemetry.go, stats.go, control.go  what arrived: as the vendor tells it, and as it was
 //
