@@ -2,10 +2,7 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,74 +10,32 @@ import (
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/ratelimit/ratelimittest"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
 // In a cluster every budget is on one node, whichever it is.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
-	if err := s.client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+	if err := s.Client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the cluster is up", func() bool {
-		return s.client().Set(t.Context(), "any", "", time.Second).Err() == nil
+	storetest.Eventually(t, 10*time.Second, "the cluster is up", func() bool {
+		return s.Client().Set(t.Context(), "any", "", time.Second).Err() == nil
 	})
-	store := s.store(1, func(c *Config) { c.Cluster = true })
+	shared := s.store(1, func(c *Config) {
+		c.Client = connect(t, s.Address(), c.Timeout, cluster)
+	})
 	for i := range 20 {
 		b := ratelimit.Budget{Key: fmt.Sprint("organization:", i), Rate: 10, Burst: 8}
-		store.Stop(t.Context(), time.Now(), b, time.Second)
-		if g := ask(t, store, b, 1); !g.State.Shared || g.State.Rate != 7 || len(g.Classes) != 0 {
+		shared.Stop(t.Context(), time.Now(), b, time.Second)
+		if g := ask(t, shared, b, 1); !g.State.Shared || g.State.Rate != 7 || len(g.Classes) != 0 {
 			t.Errorf("%d slots, state %+v", len(g.Classes), g.State)
 		}
 	}
 }
 
-// Behind sentinels the master is found by its name.
-func TestSentinel(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, "sentinel monitor budgets 127.0.0.1 %d 1\n", s.port), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	sentinel := serve(t, file, "--sentinel")
-	store := sentinel.store(1, func(c *Config) { c.Master = "budgets" })
-	if g := ask(t, store, organization, 1); !g.State.Shared {
-		t.Errorf("state %+v", g.State)
-	}
-}
-
-// A password is asked for with every connection, and may change.
-func TestCredentials(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	s.store(1) // one without a password, while none is asked for
-	if err := s.client().Do(t.Context(), "ACL", "SETUSER", "broker", "on", ">first", "~*", "+@all").Err(); err != nil {
-		t.Fatal(err)
-	}
-	password := "wrong"
-	store := s.store(1, func(c *Config) {
-		c.Credentials = func(context.Context) (string, string, error) { return "broker", password, nil }
-	})
-	if g := ask(t, store, organization, 1); g.State.Shared {
-		t.Error("shared with a wrong password")
-	}
-	store = s.store(1, func(c *Config) {
-		c.Credentials = func(context.Context) (string, string, error) { return "broker", "first", nil }
-	})
-	if g := ask(t, store, organization, 1); !g.State.Shared {
-		t.Errorf("state %+v", g.State)
-	}
-	_, err := New(t.Context(), Config{
-		Addresses: []string{s.address()}, Master: "budgets", Replicas: 1,
-		SentinelCredentials: func(context.Context) (string, string, error) { return "", "", errors.New("no such file") },
-	})
-	if err == nil {
-		t.Error("credentials that cannot be read are an error at the start")
-	}
-}
-
-// Whoever is there is counted, and whoever says goodbye is not.
+// A replica that is there is counted, and one that has said goodbye is not.
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -123,7 +78,7 @@ func TestExpiry(t *testing.T) {
 		store.key(stopped.Key):      {2 * time.Minute, 3 * time.Minute},
 		store.membersKey():          {presence, 2 * presence},
 	} {
-		ttl, err := s.client().PTTL(t.Context(), key).Result()
+		ttl, err := s.Client().PTTL(t.Context(), key).Result()
 		if err != nil || ttl < want[0] || ttl > want[1] {
 			t.Errorf("%s expires in %v (%v), want it between %v", key, ttl, err, want)
 		}
@@ -139,8 +94,8 @@ func TestTrips(t *testing.T) {
 	var stores []ratelimit.Scheduler
 	for range 3 {
 		store := s.store(3, func(c *Config) {
-			c.clock, c.hook = clock.Now, &count
-		})
+			c.clock = clock.Now
+		}, s.counted(&count))
 		stores = append(stores, store)
 	}
 	normal := func(caller string) ratelimit.Class {
@@ -175,7 +130,7 @@ func TestStepIsBounded(t *testing.T) {
 	}
 	var store *Store
 	for range 3 {
-		store = s.store(3, func(c *Config) { c.clock, c.hook = clock.Now, &count })
+		store = s.store(3, func(c *Config) { c.clock = clock.Now }, s.counted(&count))
 		for range 5 {
 			if _, err := store.Pull(t.Context(), clock.Now(), ask); err != nil {
 				t.Fatal(err)
@@ -186,7 +141,7 @@ func TestStepIsBounded(t *testing.T) {
 	if n := count.longest.Load(); n > 20+5*ratelimit.MostClasses {
 		t.Errorf("a step is told %d words", n)
 	}
-	kept, err := s.client().Eval(t.Context(), "return #cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).waiting",
+	kept, err := s.Client().Eval(t.Context(), "return #cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).waiting",
 		[]string{store.key(organization.Key)}).Int()
 	if err != nil || kept != ratelimit.MostClasses {
 		t.Errorf("%d classes are kept (%v), want %d", kept, err, ratelimit.MostClasses)
@@ -208,7 +163,7 @@ func TestCallersAreForgotten(t *testing.T) {
 		}
 		clock.Advance(200 * time.Millisecond)
 	}
-	if n, err := s.client().HLen(t.Context(), store.key(organization.Key)).Result(); err != nil || n > 200 {
+	if n, err := s.Client().HLen(t.Context(), store.key(organization.Key)).Result(); err != nil || n > 200 {
 		t.Errorf("%d fields after a thousand callers, %v", n, err)
 	}
 }
@@ -232,7 +187,7 @@ func BenchmarkPull(b *testing.B) {
 			if store.Stats().Outages > 0 {
 				b.Error("the store was left")
 			}
-			info, err := s.client().Info(context.Background(), "commandstats").Result()
+			info, err := s.Client().Info(context.Background(), "commandstats").Result()
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -257,7 +212,7 @@ func BenchmarkClasses(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			info, err := s.client().Info(context.Background(), "commandstats").Result()
+			info, err := s.Client().Info(context.Background(), "commandstats").Result()
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,8 +1,7 @@
 // Package redis is the Scheduler of several replicas that draw on the same
 // budgets. They share them through a store that speaks the Redis protocol (one
 // server, Sentinel or Cluster; Valkey is the same to it), and through nothing
-// else: they do not know each other. It is the only package that imports the
-// store's client.
+// else: they do not know each other. Package service/store makes the connections.
 //
 // # In the store
 //

@@ -28,12 +28,13 @@ func TestBoundThroughOutages(t *testing.T) {
 func (s *server) unwatched(t *testing.T, clock *ratelimittest.Clock, prefix string, replicas int) *Store {
 	t.Helper()
 	config := Config{
-		Addresses: []string{s.address()}, Replicas: replicas, Timeout: 5 * time.Second, clock: clock.Now, Prefix: prefix,
+		Client:   connect(t, s.Address(), 5*time.Second),
+		Replicas: replicas, Timeout: 5 * time.Second, clock: clock.Now, Prefix: prefix,
 	}
 	if err := config.check(); err != nil {
 		t.Fatal(err)
 	}
-	store, err := newStore(t.Context(), config)
+	store, err := newStore(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func outages(t *testing.T, s *server, seed uint64) error {
 			}
 		}
 		if random.IntN(2) == 0 {
-			if err := s.client().Del(t.Context(), stores[0].key(organization.Key)).Err(); err != nil {
+			if err := s.Client().Del(t.Context(), stores[0].key(organization.Key)).Err(); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/ratelimit/ratelimittest"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
 const (
@@ -141,7 +142,7 @@ func (s *server) grown() {
 	store := s.store(1)
 	b := ratelimit.Budget{Rate: 10, Burst: 8}
 	n := 0
-	eventually(s.t, 10*time.Second, "a budget that was never used is full", func() bool {
+	storetest.Eventually(s.t, 10*time.Second, "a budget that was never used is full", func() bool {
 		n++
 		b.Key = s.t.Name() + time.Now().String()
 		return len(ask(s.t, store, b, 1).Classes) == 1
@@ -159,8 +160,8 @@ func TestOutage(t *testing.T) {
 		name      string
 		go_, back func(*server)
 	}{
-		{"killed, back without its data", (*server).kill, (*server).start},
-		{"paused", (*server).pause, (*server).resume},
+		{"killed, back without its data", (*server).Kill, (*server).Start},
+		{"paused", (*server).Pause, (*server).Resume},
 		{"read only", func(s *server) { s.follow("127.0.0.1", "1") }, func(s *server) { s.follow("NO", "ONE") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -178,12 +179,12 @@ func TestOutage(t *testing.T) {
 				t.Errorf("%.1f/s with the store, want 10", rate)
 			}
 			c.go_(s)
-			eventually(t, 5*time.Second, "all replicas go on alone", crowd.alone)
+			storetest.Eventually(t, 5*time.Second, "all replicas go on alone", crowd.alone)
 			if rate := crowd.during(1500 * time.Millisecond); rate < 7 || rate > 12 {
 				t.Errorf("%.1f/s without the store, want 10 or less, and not by much", rate)
 			}
 			c.back(s)
-			eventually(t, 3*time.Second, "all replicas are back", crowd.shared)
+			storetest.Eventually(t, 3*time.Second, "all replicas are back", crowd.shared)
 			if rate := crowd.during(1500 * time.Millisecond); rate < 4 { // what the pause has swallowed, and the spares, are made up for first
 				t.Errorf("%.1f/s with the store again", rate)
 			}
@@ -201,7 +202,7 @@ func TestOutage(t *testing.T) {
 // follow makes the server the replica of another, which takes no writes.
 func (s *server) follow(host, port string) {
 	s.t.Helper()
-	if err := s.client().ReplicaOf(context.Background(), host, port).Err(); err != nil {
+	if err := s.Client().ReplicaOf(context.Background(), host, port).Err(); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -211,7 +212,7 @@ func (s *server) follow(host, port string) {
 func TestFirstCallAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ gone, back func(*server) }{
-		"killed": {(*server).kill, (*server).start}, "paused": {(*server).pause, (*server).resume},
+		"killed": {(*server).Kill, (*server).Start}, "paused": {(*server).Pause, (*server).Resume},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -244,7 +245,7 @@ func TestFirstCallAlone(t *testing.T) {
 // Nobody is at home: a replica starts alone, with a part that leaves room for the others.
 func TestNeverThere(t *testing.T) {
 	t.Parallel()
-	store, err := New(t.Context(), Config{Addresses: []string{"127.0.0.1:1"}, Replicas: 3})
+	store, err := New(t.Context(), Config{Client: connect(t, "127.0.0.1:1", 0), Replicas: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestNonsense(t *testing.T) {
 			})
 		}
 	})
-	store, err := New(t.Context(), Config{Addresses: []string{listener.Addr().String()}, Replicas: 1})
+	store, err := New(t.Context(), Config{Client: connect(t, listener.Addr().String(), 0), Replicas: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,15 +312,15 @@ func TestStopAcrossOutage(t *testing.T) {
 	store, other := s.store(2, prompt), s.store(2, prompt)
 	ask(t, store, organization, 1)
 	store.Stop(t.Context(), time.Now(), organization, 20*time.Second)
-	s.pause()
+	s.Pause()
 	g := ask(t, store, organization, 1)
 	if len(g.Classes) != 0 || g.State.Shared || g.Again < 15*time.Second {
 		t.Errorf("%d slots, again in %v, in a stop that the store told of", len(g.Classes), g.Again)
 	}
 	b := ratelimit.Budget{Key: "organization:2", Rate: 10, Burst: 8}
 	store.Stop(t.Context(), time.Now(), b, 20*time.Second)
-	s.resume()
-	eventually(t, 5*time.Second, "the replica is back", func() bool { return store.Stats().Shared && other.Stats().Shared })
+	s.Resume()
+	storetest.Eventually(t, 5*time.Second, "the replica is back", func() bool { return store.Stats().Shared && other.Stats().Shared })
 	if g = ask(t, store, b, 1); len(g.Classes) != 0 || !g.State.Shared || g.Again < 12*time.Second {
 		t.Errorf("%d slots, again in %v, in a stop that the store has not heard of", len(g.Classes), g.Again)
 	}
@@ -333,7 +334,7 @@ func TestGarbageInKey(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	store := s.store(1)
-	if err := s.client().Set(t.Context(), store.key(organization.Key), "\xc1 not ours", 0).Err(); err != nil {
+	if err := s.Client().Set(t.Context(), store.key(organization.Key), "\xc1 not ours", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	g := ask(t, store, organization, 1)

@@ -26,7 +26,7 @@ func slots(t *testing.T, s *Store, clock *ratelimittest.Clock, count int) int {
 // owed is what is in a budget's bucket, below 0 when it owes.
 func owed(t *testing.T, s *server, store *Store) float64 {
 	t.Helper()
-	reply, err := s.client().Eval(t.Context(), "return tostring(cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).tokens)",
+	reply, err := s.Client().Eval(t.Context(), "return tostring(cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).tokens)",
 		[]string{store.key(organization.Key)}).Float64()
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestReturn(t *testing.T) {
 		}},
 		{"a key that was lost is empty", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
 			slots(t, a, clock, 9)
-			if err := server.client().Del(context.Background(), a.key(organization.Key)).Err(); err != nil {
+			if err := server.Client().Del(context.Background(), a.key(organization.Key)).Err(); err != nil {
 				t.Fatal(err)
 			}
 			if n := slots(t, a, clock, 9); n != 0 {
@@ -120,7 +120,7 @@ func TestReturn(t *testing.T) {
 		}},
 		{"a key that expired is full", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
 			slots(t, a, clock, 9)
-			if err := server.client().Del(context.Background(), a.key(organization.Key)).Err(); err != nil {
+			if err := server.Client().Del(context.Background(), a.key(organization.Key)).Err(); err != nil {
 				t.Fatal(err)
 			}
 			clock.Advance(remembered)

@@ -94,17 +94,23 @@ func FuzzDecode(f *testing.F) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
+	client := connect(t, "127.0.0.1:1", 0)
+	defer func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for name, c := range map[string]Config{
-		"no address":       {Replicas: 1},
-		"no replicas":      {Addresses: []string{"127.0.0.1:1"}},
-		"negative timeout": {Addresses: []string{"127.0.0.1:1"}, Replicas: 1, Timeout: -1},
+		"no connections":   {Replicas: 1},
+		"no replicas":      {Client: client},
+		"negative timeout": {Client: client, Replicas: 1, Timeout: -1},
 	} {
 		if s, err := New(t.Context(), c); err == nil {
 			t.Errorf("%s: accepted", name)
 			_ = s.Close()
 		}
 	}
-	c := Config{Addresses: []string{"127.0.0.1:1"}, Replicas: 1}
+	c := Config{Client: client, Replicas: 1}
 	if err := c.check(); err != nil || c.Timeout != 50*time.Millisecond || c.Prefix == "" {
 		t.Errorf("%+v, %v", c, err)
 	}

@@ -44,11 +44,11 @@ func New(ctx context.Context, config Config) (*Store, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	s, err := newStore(ctx, config)
+	s, err := newStore(config)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.announce(ctx, dialTimeout); err != nil {
+	if err := s.announce(ctx, firstTimeout); err != nil {
 		s.goAlone(s.wall(), "", err)
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -61,11 +61,7 @@ func New(ctx context.Context, config Config) (*Store, error) {
 }
 
 // newStore is a Store that nobody watches.
-func newStore(ctx context.Context, config Config) (*Store, error) {
-	client, err := dial(ctx, &config)
-	if err != nil {
-		return nil, err
-	}
+func newStore(config Config) (*Store, error) {
 	notes, err := newNotes()
 	if err != nil {
 		return nil, err
@@ -73,7 +69,7 @@ func newStore(ctx context.Context, config Config) (*Store, error) {
 	return &Store{
 		config:    config,
 		id:        rand.Text()[:10],
-		client:    client,
+		client:    config.Client,
 		script:    goredis.NewScript(bucketSource + queueSource),
 		heartbeat: goredis.NewScript(heartbeatSource),
 		breaker:   newBreaker(),

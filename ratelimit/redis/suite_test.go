@@ -13,7 +13,7 @@ func TestStore(t *testing.T) {
 	shared := serve(t)
 	ratelimittest.Run(t, 3, func(t *testing.T, clock *ratelimittest.Clock, replicas int) []ratelimit.Scheduler {
 		stores := make([]ratelimit.Scheduler, replicas)
-		s := &server{t: t, port: shared.port}
+		s := &server{shared.For(t), t}
 		for i := range stores {
 			store := s.store(replicas, func(c *Config) {
 				c.clock, c.Prefix = clock.Now, t.Name()

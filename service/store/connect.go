@@ -1,11 +1,19 @@
-package redis
+// Package store is the connection to the shared store, which speaks the Redis
+// protocol: one server, Sentinel or Cluster; Valkey is the same to it.
+//
+// Connect opens a pool of connections. The budgets (ratelimit/redis) get one of
+// their own and have their own way through an outage. Everybody else (outcomes,
+// usage, watches, answers) shares a Client: a few verbs, each bounded in time, which
+// fail at once while the store is out of reach.
+package store
 
 import (
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,13 +23,11 @@ import (
 )
 
 const (
-	// usualTimeout bounds a step. A slot is due to the millisecond, and going on
-	// alone is no disaster, so waiting longer is worth nothing.
+	// usualTimeout bounds a round trip. Whatever it is for goes on without the
+	// store, so waiting longer is worth nothing.
 	usualTimeout = 50 * time.Millisecond
-	// usualPrefix begins every key.
-	usualPrefix = "merakibroker"
 	// dialTimeout bounds a new connection with its handshakes. No caller waits for
-	// it longer than for a step; the connection is kept for the next one.
+	// it longer than for a round trip; the connection is kept for the next one.
 	dialTimeout = time.Second
 )
 
@@ -29,7 +35,7 @@ const (
 // connection. It is called for each one, so a password may change.
 type Credentials func(context.Context) (username, password string, err error)
 
-// Config says where the store is and who shares it.
+// Config says where the store is.
 type Config struct {
 	// Addresses of the server, of the sentinels, or of some nodes of a cluster:
 	// host:port. One is a server, several are a cluster.
@@ -47,55 +53,61 @@ type Config struct {
 	SentinelCredentials Credentials
 	// TLS, if the store asks for it.
 	TLS *tls.Config
-	// Prefix begins every key; empty for "merakibroker". Replicas with one prefix
-	// share their budgets.
-	Prefix string
-	// Replicas is how many there may be at once: the most that an autoscaler may
-	// start, with those that a roll-out adds. The parts of the budgets are
-	// reckoned by it while the store is away and it is not known how many there
-	// are.
-	Replicas int
-	// Timeout of a step; 0 for 50 ms.
+	// Timeout of a round trip; 0 for 50 ms.
 	Timeout time.Duration
-	// Logger hears when the store goes away and when it is back; nil for none.
-	Logger *slog.Logger
-
-	// clock, in tests, stands for the store's.
-	clock func() time.Time
-	// hook, in tests, sees every command.
-	hook goredis.Hook
 }
 
-// check completes the configuration, or says what is wrong with it.
-func (c *Config) check() error {
+// Check completes the configuration, or says what is wrong with it.
+func (c *Config) Check() error {
 	if len(c.Addresses) == 0 {
-		return errors.New("the store has no address: give at least one host:port")
+		return errors.New("addresses are missing: give at least one host:port")
 	}
-	if c.Replicas < 1 {
-		return fmt.Errorf("%d replicas: give the largest number that may run at once, at least 1", c.Replicas)
+	for _, a := range c.Addresses {
+		if err := address(a); err != nil {
+			return err
+		}
 	}
-	if c.Timeout < 0 {
+	switch {
+	case c.Master != "" && c.Cluster:
+		return errors.New("master (Sentinel) and cluster exclude each other")
+	case c.Database < 0:
+		return fmt.Errorf("database is %d; it is not below 0", c.Database)
+	case c.Database > 0 && c.Master == "" && (c.Cluster || len(c.Addresses) > 1):
+		return fmt.Errorf("database is %d; a cluster has only database 0", c.Database)
+	case c.SentinelCredentials != nil && c.Master == "":
+		return errors.New("there is a password for sentinels, and no master to ask them for")
+	case c.Timeout < 0:
 		return fmt.Errorf("a timeout of %v: give one above 0, or none for %v", c.Timeout, usualTimeout)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = usualTimeout
 	}
-	if c.Prefix == "" {
-		c.Prefix = usualPrefix
+	return nil
+}
+
+// address says what is wrong with an address.
+func address(a string) error {
+	host, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return fmt.Errorf("address %q is not host:port", a)
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+	if n, err := strconv.Atoi(port); host == "" || err != nil || n < 1 || n > 65535 {
+		return fmt.Errorf("address %q is not host:port: it needs a host, and a port from 1 to 65535", a)
 	}
 	return nil
 }
 
 // quiet keeps the client's own log, which goes through a global of its
-// package to standard error, out of ours: what it says, we say when the breaker
-// opens, once and not for each connection.
+// package to standard error, out of ours: what it says, we say when the store goes
+// away, once and not for each connection.
 var quiet = sync.OnceFunc(logging.Disable)
 
-// dial makes the client. It does not connect yet.
-func dial(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
+// Connect opens a pool of connections. It does not wait for the first one: a store
+// that is not there is found out about when it is asked.
+func Connect(ctx context.Context, c Config) (goredis.UniversalClient, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	quiet()
 	options := &goredis.UniversalOptions{
 		Addrs:         c.Addresses,
@@ -103,7 +115,7 @@ func dial(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
 		IsClusterMode: c.Cluster,
 		DB:            c.Database,
 		TLSConfig:     c.TLS,
-		// One step is one round trip: what to do about a failure is decided here.
+		// What to do about a failure is decided by who asks, in the one round trip.
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           dialTimeout,
@@ -130,8 +142,6 @@ func dial(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
 		options.SentinelUsername, options.SentinelPassword = name, password
 	}
 	client := goredis.NewUniversalClient(options)
-	if c.hook != nil {
-		client.AddHook(c.hook)
-	}
+	client.AddHook(plainHook{})
 	return client, nil
 }
