@@ -10,7 +10,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // callers' tokens
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // bounded maps that forget what was used least
 	github.com/prometheus/client_golang v1.25.0 // metrics
-	github.com/redis/go-redis/v9 v9.23.0 // the shared store: single, Sentinel and Cluster; only ratelimit/redis sees it
+	github.com/redis/go-redis/v9 v9.23.0 // the shared store: single, Sentinel and Cluster; only service/store and ratelimit/redis see it
 	go.opentelemetry.io/otel v1.47.0 // traces
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc v1.47.0 // where traces go
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0 // gRPC's own metrics beside ours

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,16 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/merakibroker/merakibroker/ratelimit"
-	"github.com/merakibroker/merakibroker/ratelimit/redis"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -273,34 +268,6 @@ func addressBurst(b Budget) float64 {
 	return max(1, b.AddressRate*(1-time.Duration(b.Jitter).Seconds()))
 }
 
-// scheduler is the shared store where one is configured, this process otherwise.
-func (d *daemon) scheduler(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, log *slog.Logger) (ratelimit.Scheduler, error) {
-	if len(c.Store.Addresses) == 0 {
-		return ratelimit.NewLocal(), nil
-	}
-	config := redis.Config{
-		Addresses: c.Store.Addresses, Master: c.Store.Master, Cluster: c.Store.Cluster,
-		Prefix: c.Store.Prefix, Replicas: c.Store.Replicas, Logger: log,
-	}
-	if c.Store.PasswordFile != "" {
-		credentials, err := storeCredentials(c.Store, files)
-		if err != nil {
-			return nil, fmt.Errorf("store.password_file: %w", err)
-		}
-		config.Credentials = credentials
-	}
-	if c.Store.TLS {
-		config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	store, err := redis.New(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	d.closing(func() { _ = store.Close() })
-	storeGauges(metrics.Registry(), store)
-	return store, nil
-}
-
 // preload learns who owns what before the first call, in the background: a
 // replica is ready without it.
 func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, credentials access.Access, log *slog.Logger) error {
@@ -335,15 +302,4 @@ func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, crede
 		log.Info("owners preloaded", "took_ms", time.Since(start).Milliseconds())
 	}()
 	return nil
-}
-
-// storeCredentials reads the store's password, and again when its file changes.
-func storeCredentials(c Store, files *secretfile.Watcher) (redis.Credentials, error) {
-	var password atomic.Pointer[string]
-	err := files.Add(secretfile.Group{Name: "store password", Paths: []string{c.PasswordFile}, Load: func(contents [][]byte) error {
-		text := strings.TrimSpace(string(contents[0]))
-		password.Store(&text)
-		return nil
-	}})
-	return func(context.Context) (string, string, error) { return c.Username, *password.Load(), nil }, err
 }

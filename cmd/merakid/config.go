@@ -98,28 +98,6 @@ type Budget struct {
 	Deadline Duration `yaml:"deadline"`
 }
 
-// Store is the shared store that several replicas need. Without addresses the
-// replica is alone.
-type Store struct {
-	// Addresses of a Redis or Valkey: one; several for a cluster, or for
-	// Sentinel together with Master.
-	Addresses []string `yaml:"addresses"`
-	// Master is the name that Sentinel knows the master by.
-	Master string `yaml:"master"`
-	// Cluster says that the addresses are nodes of a cluster.
-	Cluster  bool   `yaml:"cluster"`
-	Username string `yaml:"username"`
-	// PasswordFile holds the password.
-	PasswordFile string `yaml:"password_file"`
-	// TLS talks to the store encrypted, and trusts the system's authorities.
-	TLS bool `yaml:"tls"`
-	// Prefix of the keys. Default merakibroker.
-	Prefix string `yaml:"prefix"`
-	// Replicas is how many there are at the most; while the store is gone, each
-	// goes on with that part of the rate. Default 1.
-	Replicas int `yaml:"replicas"`
-}
-
 // Drain says how a replica stops.
 type Drain struct {
 	// Settle is how long it goes on answering after it has said that it will
@@ -191,7 +169,6 @@ func (c *Config) complete() error {
 	setDefault(&c.Budget.AddressRate, addressLimit.Rate)
 	setDefault(&c.Budget.Deadline, Duration(time.Minute))
 	setDefault(&c.Store.Prefix, "merakibroker")
-	setDefault(&c.Store.Replicas, 1)
 	setDefault(&c.Drain.Timeout, Duration(75*time.Second))
 	setDefault(&c.Log.Level, "info")
 	if c.Drain.Settle == nil {
@@ -253,14 +230,8 @@ func (c *Config) check() error {
 	if err := c.Tracing.Validate(); err != nil {
 		return fmt.Errorf("tracing.%w", err)
 	}
-	if c.Store.Replicas < 1 {
-		return fmt.Errorf("store.replicas is %d; it is at least 1", c.Store.Replicas)
-	}
-	if c.Store.Master != "" && c.Store.Cluster {
-		return errors.New("store: master (Sentinel) and cluster exclude each other")
-	}
-	if len(c.Store.Addresses) == 0 && (c.Store.Master != "" || c.Store.Cluster) {
-		return errors.New("store.addresses is missing")
+	if err := c.Store.check(); err != nil {
+		return fmt.Errorf("store.%w", err)
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		return fmt.Errorf("log.format is %q; it takes json or text", c.Log.Format)

@@ -51,8 +51,9 @@ type Config struct {
 	Credentials Credentials
 	// SentinelCredentials for the sentinels; read once. Nil for none.
 	SentinelCredentials Credentials
-	// TLS, if the store asks for it.
-	TLS *tls.Config
+	// TLS, if the store asks for it. It is called for each new connection, so the
+	// authorities may change.
+	TLS func() *tls.Config
 	// Timeout of a round trip; 0 for 50 ms.
 	Timeout time.Duration
 }
@@ -114,7 +115,7 @@ func Connect(ctx context.Context, c Config) (goredis.UniversalClient, error) {
 		MasterName:    c.Master,
 		IsClusterMode: c.Cluster,
 		DB:            c.Database,
-		TLSConfig:     c.TLS,
+		Dialer:        c.dial,
 		// What to do about a failure is decided by who asks, in the one round trip.
 		MaxRetries:            -1,
 		DialerRetries:         1,
@@ -144,4 +145,13 @@ func Connect(ctx context.Context, c Config) (goredis.UniversalClient, error) {
 	client := goredis.NewUniversalClient(options)
 	client.AddHook(plainHook{})
 	return client, nil
+}
+
+// dial opens one connection, with TLS where the store asks for it.
+func (c *Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if c.TLS == nil {
+		return dialer.DialContext(ctx, network, address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: c.TLS()}).DialContext(ctx, network, address)
 }

@@ -185,7 +185,7 @@ func TestTLS(t *testing.T) {
 		"not trusted":    {address, &tls.Config{MinVersion: tls.VersionTLS12}, "set store.ca_file"},
 		"another's name": {net.JoinHostPort("localhost", strconv.Itoa(port)), &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12, ServerName: "redis.example"}, "one of its names"},
 	} {
-		err := connect(t, Config{Addresses: []string{c.address}, TLS: c.tls}).Ping(t.Context()).Err()
+		err := connect(t, Config{Addresses: []string{c.address}, TLS: func() *tls.Config { return c.tls }}).Ping(t.Context()).Err()
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v, want it to say %q", name, err, c.says)
 		}
