@@ -149,9 +149,9 @@ func Connect(ctx context.Context, c Config) (goredis.UniversalClient, error) {
 
 // dial opens one connection, with TLS where the store asks for it.
 func (c *Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	if c.TLS == nil {
-		return dialer.DialContext(ctx, network, address)
+	options := &goredis.Options{DialTimeout: dialTimeout}
+	if c.TLS != nil {
+		options.TLSConfig = c.TLS()
 	}
-	return (&tls.Dialer{NetDialer: dialer, Config: c.TLS()}).DialContext(ctx, network, address)
+	return goredis.NewDialer(options)(ctx, network, address)
 }
