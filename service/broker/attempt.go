@@ -10,9 +10,9 @@ import (
 	"github.com/merakibroker/merakibroker/service/lane"
 )
 
-// payer says whose budgets a call spends that is about what an organization owns;
-// empty when it has no owner, or none is known.
-func payer(c *Call, organization string) lane.Payer {
+// payerOf says whose budgets a call spends that an organization pays for; empty when
+// it has no owner, or none is known.
+func payerOf(c *Call, organization string) lane.Payer {
 	p := lane.Payer{
 		Organization: organization, Operation: c.Operation, Parameter: c.ID,
 		Caller: c.Caller, Share: c.Share,

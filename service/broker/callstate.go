@@ -18,10 +18,12 @@ type callState struct {
 	ctx  context.Context
 	call *Call
 	slot lane.Slot
-	// organization is the owner, where it is known. payer is the same as it was
-	// when that was decided; others may read it once addressed tells so.
+	// organization is the owner, where it is known. payer is whose budget pays: the
+	// owner's, or where that is not known, the one of the caller's hint.
 	organization, payer string
-	addressed           atomic.Bool
+	// addressed is the owner as it was when the call was addressed, for others to
+	// read; nil before that.
+	addressed atomic.Pointer[string]
 	// sent tells others that an attempt has been made.
 	sent atomic.Bool
 
@@ -41,13 +43,13 @@ type callState struct {
 	queue    time.Duration
 }
 
-// owner is who pays, for others to read: empty when nobody in particular does, or
-// nothing is decided.
+// owner is the owner, for others to read: empty when there is none, or it is not
+// known.
 func (j *callState) owner() string {
-	if !j.addressed.Load() {
-		return ""
+	if o := j.addressed.Load(); o != nil {
+		return *o
 	}
-	return j.payer
+	return ""
 }
 
 // perform takes a call through its lane to the Dashboard, as often as the judge
@@ -62,10 +64,12 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 	}
 	defer leave()
 	if !j.call.read() {
-		organization := j.organization
+		before := j.organization
 		defer func() {
-			b.cache.written(time.Now(), organization)
-			b.reads.seal(organization)
+			b.written(before)
+			if j.organization != before {
+				b.written(j.organization)
+			}
 		}()
 	}
 	j.key = j.call.Key
@@ -146,14 +150,20 @@ func (j *callState) final(deadline time.Time) bool {
 
 // address finds out whose budget the call spends.
 func (b *Broker) address(j *callState) *fault.Error {
-	organization, f := b.owner(j.ctx, j.call)
+	organization, payer, f := b.owner(j.ctx, j.call)
 	if f != nil {
 		return f
 	}
-	j.organization, j.payer = organization, organization
-	j.addressed.Store(true)
-	b.lanes.Assign(&j.slot, payer(j.call, organization))
+	j.organization, j.payer = organization, payer
+	j.addressed.Store(&organization)
+	b.lanes.Assign(&j.slot, payerOf(j.call, payer))
 	return nil
+}
+
+// written makes a write seen by every read that comes after it.
+func (b *Broker) written(organization string) {
+	b.cache.written(time.Now(), organization)
+	b.reads.seal(organization)
 }
 
 // judge notes an attempt everywhere where it counts, and decides what follows.
@@ -249,7 +259,10 @@ func (b *Broker) finish(now time.Time, j *callState, v verdict) *Answer {
 
 // failed is the fault of a call whose last attempt the judge gave up on.
 func (b *Broker) failed(j *callState) *fault.Error {
-	if j.last.Status == 404 && j.organization != "" && j.call.Operation.GetScope() != apiv1.Scope_SCOPE_ORGANIZATION {
+	if j.history.maybe {
+		b.owners.Changed(time.Now(), j.call.Operation.GetId(), j.call.ID, j.call.Body)
+	}
+	if j.last.Status == 404 && owned(j.call) && j.call.Operation.GetScope() != apiv1.Scope_SCOPE_ORGANIZATION {
 		// The network or device may have gone to another organization.
 		b.owners.Doubt(time.Now(), j.call.ID)
 		b.distrust(j)

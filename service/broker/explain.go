@@ -55,7 +55,11 @@ func (b *Broker) Explain(ctx context.Context, c *Call) (Explanation, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		left = deadline.Sub(now)
 	}
-	forecast := b.lanes.Forecast(now, payer(c, organization), c.class(), c.weight())
+	payer := organization
+	if payer == "" && owned(c) && b.owners.Trusted(now, c.Organization, c.ID) {
+		payer, decided = c.Organization, true
+	}
+	forecast := b.lanes.Forecast(now, payerOf(c, payer), c.class(), c.weight())
 	if !decided {
 		// Each look-up takes its turn in the cautious lane and its time at the
 		// Dashboard; the call's own slot comes after them.

@@ -35,7 +35,7 @@ func owned(c *Call) bool {
 
 // question asks for the owner of a call's network or device.
 func (b *Broker) question(c *Call) owner.Question {
-	q := owner.Question{ID: c.ID, Hint: c.Organization, Credential: c.Key.ID()}
+	q := owner.Question{ID: c.ID, Credential: c.Key.ID()}
 	if c.Operation.GetScope() == apiv1.Scope_SCOPE_DEVICE {
 		q.Kind = owner.Device
 	}
@@ -50,6 +50,9 @@ func (b *Broker) question(c *Call) owner.Question {
 				b.life.Go(func() { _ = b.preload(b.life.Context(), key, organization, kind) })
 			}
 		}
+		if q.Kind == owner.Network {
+			q.Missed = func() { b.learnTemplates(key) }
+		}
 	}
 	return q
 }
@@ -63,19 +66,30 @@ func (b *Broker) known(now time.Time, c *Call) (organization string, decided boo
 	case !owned(c):
 		return "", true
 	}
-	return b.owners.Known(now, b.question(c))
+	q := b.question(c)
+	q.Fallback = true
+	return b.owners.Known(now, q)
 }
 
-// owner finds the organization that pays for a call; empty when nobody in
+// owner finds the organization that owns what a call is about, and the one whose
+// budget pays. They differ where the owner is not known: the caller's hint says then
+// who pays for this one call, and nothing else. Both are empty when nobody in
 // particular does, or it cannot be known.
-func (b *Broker) owner(ctx context.Context, c *Call) (string, *fault.Error) {
+func (b *Broker) owner(ctx context.Context, c *Call) (organization, payer string, f *fault.Error) {
+	now := time.Now()
+	organization, decided := b.known(now, c)
 	switch {
-	case c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION:
-		return c.ID, nil
-	case !owned(c):
-		return "", nil
+	case organization != "" || !owned(c):
+		return organization, organization, nil
+	case b.owners.Trusted(now, c.Organization, c.ID):
+		return "", c.Organization, nil
+	case decided:
+		return "", "", nil
 	}
-	return b.find(ctx, c, b.question(c))
+	q := b.question(c)
+	q.Fallback = true
+	organization, f = b.find(ctx, c, q)
+	return organization, organization, f
 }
 
 // find asks the directory, which may have to look up.
@@ -112,7 +126,11 @@ func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Answer) {
 	c := j.call
 	operation := c.Operation.GetId()
 	b.owners.Changed(now, operation, c.ID, c.Body)
-	for _, due := range b.owners.Learn(now, b.owners.Facts(now, operation, a.Body, j.organization)) {
+	below := "" // the organization that the path names
+	if c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION {
+		below = c.ID
+	}
+	for _, due := range b.owners.Learn(now, b.owners.Facts(now, operation, a.Body, below)) {
 		b.lanes.Owe(due.Organization, due.Attempts)
 	}
 	switch operation {
@@ -124,21 +142,21 @@ func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Answer) {
 	}
 	organization, network := b.owners.Owned(now, b.question(c))
 	switch {
-	case organization == "" && j.organization == "" && network != "" && network != c.ID:
+	case organization == "" && j.payer == "" && network != "" && network != c.ID:
 		b.owners.Owe(network, len(j.attempts))
-	case organization == "" || organization == j.organization:
-	case j.organization == "":
+	case organization == "" || organization == j.payer:
+	default: // the owner was not known, or a hint or an older belief was wrong
 		b.lanes.Owe(organization, len(j.attempts))
-		j.organization = organization
-	default: // a hint, or what was known, was wrong
 		b.distrust(j)
+	}
+	if organization != "" {
 		j.organization = organization
 	}
 }
 
 // distrust remembers that a call's hint has not proved true.
 func (b *Broker) distrust(j *callState) {
-	if h := j.call.Organization; h != "" && h == j.organization {
+	if h := j.call.Organization; h != "" && h == j.payer {
 		b.owners.Distrust(time.Now(), h, j.call.ID)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
@@ -79,19 +80,21 @@ func (b *Broker) organizations(ctx context.Context, key dashboard.Key) (ids []st
 
 // preload lists the networks and templates, or the devices, of an organization.
 func (b *Broker) preload(ctx context.Context, key dashboard.Key, organization string, kind owner.Kind) *fault.Error {
-	list := func(id, below, query string) *fault.Error {
-		op := listing(id, "/organizations/{organizationId}"+below, apiv1.Scope_SCOPE_ORGANIZATION)
-		return b.list(ctx, &Call{
-			Operation: op, ID: organization, Path: "/organizations/" + url.PathEscape(organization) + below, Query: query, Key: key,
-		}, func(*Answer) {})
-	}
 	if kind == owner.Device {
-		return list("getOrganizationInventoryDevices", "/inventory/devices", "perPage=1000")
+		return b.listOf(ctx, key, organization, "getOrganizationInventoryDevices", "/inventory/devices", "perPage=1000")
 	}
-	if f := list("getOrganizationNetworks", "/networks", "perPage=5000"); f != nil {
+	if f := b.listOf(ctx, key, organization, "getOrganizationNetworks", "/networks", "perPage=5000"); f != nil {
 		return f
 	}
-	return list("getOrganizationConfigTemplates", "/configTemplates", "")
+	return b.listOf(ctx, key, organization, "getOrganizationConfigTemplates", "/configTemplates", "")
+}
+
+// listOf lists one kind of what an organization owns.
+func (b *Broker) listOf(ctx context.Context, key dashboard.Key, organization, id, below, query string) *fault.Error {
+	op := listing(id, "/organizations/{organizationId}"+below, apiv1.Scope_SCOPE_ORGANIZATION)
+	return b.list(ctx, &Call{
+		Operation: op, ID: organization, Path: "/organizations/" + url.PathEscape(organization) + below, Query: query, Key: key,
+	}, func(*Answer) {})
 }
 
 // mostPages bounds a list: a million rows.
@@ -117,4 +120,23 @@ func (b *Broker) list(ctx context.Context, c *Call, each func(*Answer)) *fault.E
 		c = &next
 	}
 	return nil
+}
+
+// mostTemplateLists bounds the organizations whose templates are listed for one miss.
+const mostTemplateLists = 50
+
+// learnTemplates lists the templates of the organizations that a key sees, in the
+// background and once an hour at the most: an id of which the Dashboard says that it
+// is no network may be a template's, which has no look-up of its own.
+func (b *Broker) learnTemplates(key dashboard.Key) {
+	if b.life.Draining() || !b.owners.TemplatesDue(time.Now(), key.ID()) {
+		return
+	}
+	b.life.Go(func() {
+		ctx := b.life.Context()
+		organizations, _ := b.organizations(ctx, key)
+		for _, o := range organizations[:min(len(organizations), mostTemplateLists)] {
+			_ = b.listOf(ctx, key, o, "getOrganizationConfigTemplates", "/configTemplates", "")
+		}
+	})
 }

@@ -24,7 +24,7 @@ func TestAnAttemptTakesASlot(t *testing.T) {
 	if a := attempt(); a.Outcome != fault.NotSent || d.count() != 0 {
 		t.Errorf("an empty slot made an attempt: %+v", a)
 	}
-	b.lanes.Assign(&s, payer(read("1", 0), "1"))
+	b.lanes.Assign(&s, payerOf(read("1", 0), "1"))
 	if f := s.Acquire(t.Context(), &lane.Request{Weight: 1}); f != nil {
 		t.Fatal(f)
 	}

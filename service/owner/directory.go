@@ -62,6 +62,9 @@ type Directory struct {
 	mu       sync.Mutex
 	networks *simplelru.LRU[string, ownership] // by network id
 	devices  *simplelru.LRU[string, ownership] // by serial
+	// changing are ids that an operation has lately named which changes owners, and
+	// until when.
+	changing *simplelru.LRU[string, time.Time]
 	// misses are ids of which a credential could learn no owner.
 	misses *simplelru.LRU[missKey, time.Time]
 	// waits are those who wait for an owner to be learned, whoever learns it.
@@ -84,6 +87,9 @@ type Debt struct {
 type ownership struct {
 	organization, network string
 	at                    time.Time
+	// brief: it was learned while its id was changing hands, and is believed only
+	// as long as a miss.
+	brief bool
 }
 
 type missKey struct{ credential, id string }
@@ -96,6 +102,7 @@ func New(c Config) (*Directory, error) {
 	}
 	o := &Directory{config: c, Shards: Shards{age: c.ShardAge}, waits: make(map[string][]chan struct{})}
 	o.networks, o.devices = latest[string, ownership](c.Size), latest[string, ownership](c.Size)
+	o.changing = latest[string, time.Time](min(c.Size, 10_000))
 	o.misses = latest[missKey, time.Time](min(c.Size, 10_000))
 	o.Shards.m, o.lookUps.m = latest[string, shard](10_000), latest[lookUpKey, *lookUpCount](1000)
 	return o, nil
@@ -122,7 +129,7 @@ func (o *Directory) networkLocked(now time.Time, id string) string {
 	if !ok {
 		return ""
 	}
-	if now.Sub(e.at) > o.config.Age {
+	if o.over(now, e) {
 		o.networks.Remove(id)
 		return ""
 	}
@@ -138,7 +145,7 @@ func (o *Directory) device(now time.Time, serial string) (organization, network 
 	if !ok {
 		return "", ""
 	}
-	if now.Sub(e.at) > o.config.Age {
+	if o.over(now, e) {
 		o.devices.Remove(serial)
 		return "", ""
 	}
@@ -210,7 +217,7 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 	defer o.mu.Unlock()
 	for _, f := range facts {
 		if f.Network != "" && f.Organization != "" {
-			o.networks.Add(f.Network, ownership{organization: f.Organization, at: now})
+			o.networks.Add(f.Network, ownership{organization: f.Organization, at: now, brief: o.unsettled(now, f.Network)})
 			o.wake(f.Network)
 			if n := o.unpaid[f.Network]; n > 0 {
 				delete(o.unpaid, f.Network)
@@ -220,14 +227,39 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 		switch {
 		case f.Serial == "":
 		case f.Network != "":
-			o.devices.Add(f.Serial, ownership{network: f.Network, at: now})
+			o.devices.Add(f.Serial, ownership{network: f.Network, at: now, brief: o.unsettled(now, f.Serial)})
 			o.wake(f.Serial)
 		case f.Organization != "":
-			o.devices.Add(f.Serial, ownership{organization: f.Organization, at: now})
+			o.devices.Add(f.Serial, ownership{organization: f.Organization, at: now, brief: o.unsettled(now, f.Serial)})
 			o.wake(f.Serial)
 		}
 	}
 	return due
+}
+
+// changingTime is how long after an operation that changes owners its execution may
+// still be to come: moves and batches are executed in the background.
+const changingTime = 10 * time.Minute
+
+func (o *Directory) unsettle(now time.Time, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changing.Add(strings.Clone(id), now.Add(changingTime))
+}
+
+// unsettled tells whether an id may be changing hands, with the lock held.
+func (o *Directory) unsettled(now time.Time, id string) bool {
+	until, ok := o.changing.Get(id)
+	return ok && now.Before(until)
+}
+
+// over tells whether a fact is too old to be believed.
+func (o *Directory) over(now time.Time, e ownership) bool {
+	age := o.config.Age
+	if e.brief {
+		age = o.config.MissAge
+	}
+	return now.Sub(e.at) > age
 }
 
 // forget drops what is known of an id that an answer has put in doubt. What was
@@ -251,7 +283,7 @@ func (o *Directory) wait(now time.Time, id string) (<-chan struct{}, func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, g := range [...]*simplelru.LRU[string, ownership]{o.networks, o.devices} {
-		if e, ok := g.Get(id); ok && now.Sub(e.at) <= o.config.Age {
+		if e, ok := g.Get(id); ok && !o.over(now, e) {
 			close(c)
 			return c, func() {}
 		}

@@ -96,3 +96,65 @@ func TestWhatIsKnownIsNoNews(t *testing.T) {
 	o.Learn(judged.Add(16*time.Second), []Fact{{Network: "N_9", Organization: "7"}})
 	check("forgotten", news(16*time.Second, page, "7"), 1)
 }
+
+// TestOnlyTrueStatementsRenewAnOwner: rows that name no organization tell where a
+// device is, and leave the age of its network's owner alone.
+func TestOnlyTrueStatementsRenewAnOwner(t *testing.T) {
+	t.Parallel()
+	o := directory(30 * time.Second) // owners are believed for an hour
+	q := Question{Kind: Device, ID: "Q1"}
+	o.Learn(judged, o.Facts(judged, "getOrganizationDevices", []byte(`[{"serial":"Q1","networkId":"N_1"}]`), "7"))
+	for i := range 12 {
+		now := judged.Add(time.Duration(i) * 10 * time.Minute)
+		want := "7"
+		if i > 6 {
+			want = ""
+		}
+		if got, _ := o.Owned(now, q); got != want {
+			t.Errorf("after %d minutes the owner is %q, want %q", i*10, got, want)
+		}
+		for operation, body := range map[string]string{
+			"getNetworkDevices": `[{"serial":"Q1","networkId":"N_1"}]`, "getDevice": `{"serial":"Q1","networkId":"N_1"}`,
+			"getNetwork": `{"id":"N_1","productTypes":[]}`,
+		} {
+			o.Learn(now, o.Facts(now, operation, []byte(body), ""))
+		}
+	}
+}
+
+// TestWhatChangesHandsIsNotBelievedForLong: a move and a batch are executed after
+// they are answered, and what is learned meanwhile is soon asked again.
+func TestWhatChangesHandsIsNotBelievedForLong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ operation, id, body string }{
+		"a move":            {"createNetworkMove", "7", `{"networkIds":["N_1"]}`},
+		"a batch":           {"createOrganizationActionBatch", "7", `{"actions":[{"resource":"/networks/N_1/devices/remove","operation":"create","body":{"serial":"Q1"}}]}`},
+		"a batch, by verb":  {"createOrganizationActionBatch", "7", `{"actions":[{"resource":"/networks/N_1/devices","operation":"claim","body":{"serials":["Q1"]}}]}`},
+		"a batch of deaths": {"createOrganizationActionBatch", "7", `{"actions":[{"resource":"/networks/N_1","operation":"destroy"}]}`},
+	} {
+		o := directory(30 * time.Second)
+		q := Question{Kind: Network, ID: "N_1"}
+		o.Learn(judged, []Fact{{Network: "N_1", Organization: "7"}})
+		o.Changed(judged, c.operation, c.id, []byte(c.body))
+		if got, _ := o.Owned(judged, q); got != "" {
+			t.Errorf("%s: the owner is still %q", name, got)
+		}
+		o.Learn(judged.Add(time.Second), []Fact{{Network: "N_1", Organization: "7"}}) // not moved yet
+		if got, _ := o.Owned(judged.Add(2*time.Second), q); got != "7" {
+			t.Errorf("%s: %q, and the Dashboard has just said 7", name, got)
+		}
+		if got, _ := o.Owned(judged.Add(time.Minute), q); got != "" {
+			t.Errorf("%s: a minute later the owner is still %q", name, got)
+		}
+		o.Learn(judged.Add(time.Hour), []Fact{{Network: "N_1", Organization: "8"}})
+		if got, _ := o.Owned(judged.Add(time.Hour+30*time.Minute), q); got != "8" {
+			t.Errorf("%s: long after it, the owner is %q", name, got)
+		}
+	}
+	o := directory(30 * time.Second)
+	o.Learn(judged, []Fact{{Network: "N_1", Organization: "7"}})
+	o.Changed(judged, "createOrganizationActionBatch", "7", []byte(`{"actions":[{"resource":"/networks/N_1/vlans","operation":"create","body":{}}]}`))
+	if got, _ := o.Owned(judged, Question{Kind: Network, ID: "N_1"}); got != "7" {
+		t.Errorf("a batch that moves nothing: %q", got)
+	}
+}

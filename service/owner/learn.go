@@ -38,9 +38,10 @@ type scan struct {
 	facts               []Fact
 }
 
-// Facts reads what an owner-revealing operation's answer says about owners, as far as it is
-// not known: most pages say what the last one like them has said. Organization is
-// the one that the call was made for; empty when not known.
+// Facts reads what an owner-revealing operation's answer says about owners, as far
+// as it is not known: most pages say what the last one like them has said.
+// Organization is the one below which the call's path stands, and empty for every
+// other path: neither a hint nor an older belief is a statement about an owner.
 func (o *Directory) Facts(now time.Time, operation string, body []byte, organization string) []Fact {
 	ids, ok := ownerRevealing[operation]
 	if !ok {
@@ -52,7 +53,9 @@ func (o *Directory) Facts(now time.Time, operation string, body []byte, organiza
 	return r.facts
 }
 
-// object takes what one object says.
+// object takes what one object says. A row that names no organization is of the one
+// that the path names. Where the path names none, a row tells which network a device
+// is in, and of no network whose it is.
 func (r *scan) object(o *object) {
 	network, organization := o.network, r.organization
 	if r.ids && len(o.serial) == 0 && o.networkLike {
@@ -183,16 +186,63 @@ func space(doc []byte, i int) int {
 }
 
 // Changed forgets what an operation puts in doubt, if it is one after which an
-// owner may be another one: what its path and its body name.
+// owner may be another one: what its path and its body name. It may be executed
+// later than it is answered, so what is learned of these ids in the time after it is
+// believed only as long as a miss.
 func (o *Directory) Changed(now time.Time, operation, id string, body []byte) {
-	if !ownerChanging[operation] {
-		return
+	var ids []string
+	switch {
+	case operation == createBatch:
+		ids = namedInBatch(body)
+	case ownerChanging[operation]:
+		ids = namedIn(id, body)
 	}
-	for _, id := range namedIn(id, body) {
+	for _, id := range ids {
 		if id != "" {
 			o.forget(now, id, true)
+			o.unsettle(now, id)
 		}
 	}
+}
+
+// createBatch makes other operations, of which some may change owners.
+const createBatch = "createOrganizationActionBatch"
+
+// changesOwners are the last segments of resources, and the operations of actions,
+// after which an owner may be another one.
+var changesOwners = map[string]bool{
+	"claim": true, "vmx": true, "remove": true, "release": true, "moves": true, "move": true,
+	"combine": true, "split": true, "swaps": true, "bulk": true,
+}
+
+// namedInBatch lists the ids that the owner-changing actions of a batch name.
+func namedInBatch(body []byte) (ids []string) {
+	var b struct {
+		Actions []struct {
+			Resource, Operation string
+			Body                json.RawMessage
+		}
+	}
+	if json.Unmarshal(body, &b) != nil {
+		return nil
+	}
+	for _, a := range b.Actions {
+		part := strings.Split(strings.Trim(a.Resource, "/"), "/")
+		// The operation of an action names what it does, too: claim, remove, combine.
+		changes := len(part) == 2 && part[0] == "networks" && (a.Operation == "destroy" || a.Operation == "delete")
+		for _, does := range [...]string{part[len(part)-1], a.Operation} {
+			changes = changes || changesOwners[does]
+		}
+		if !changes {
+			continue
+		}
+		id := ""
+		if len(part) > 1 && part[0] != "organizations" {
+			id = part[1]
+		}
+		ids = append(ids, namedIn(id, a.Body)...)
+	}
+	return ids
 }
 
 // namedIn lists the ids that an owner-changing call names: of its path, and of the

@@ -27,15 +27,18 @@ func (k Kind) String() string { return [...]string{"network", "device"}[k] }
 type Question struct {
 	Kind Kind
 	ID   string
-	// Hint is the caller's own belief.
-	Hint string
 	// Credential looks it up, by fingerprint.
 	Credential string
 	// Itself tells that the call is the look-up, so that another would bring nothing.
 	Itself bool
+	// Fallback tells that a call goes on without an owner where the look-up fails.
+	Fallback bool
 	// Prefetch is called when an organization has been looked up so often that
 	// listing all that it owns is cheaper. Nil for never.
 	Prefetch func(kind Kind, organization string)
+	// Missed is called when the Dashboard says that it knows no such network: the
+	// id may be a template's, which only the list of templates names. Nil for never.
+	Missed func()
 }
 
 // A LookUp is one read that tells an owner.
@@ -55,18 +58,18 @@ func (o *Directory) Known(now time.Time, q Question) (organization string, decid
 	if organization, _ := o.Owned(now, q); organization != "" {
 		return organization, true
 	}
-	if q.Hint != "" && !o.missed(now, hinted+q.Hint, q.ID) {
-		return q.Hint, true
-	}
 	if q.Itself {
 		return "", true
 	}
-	return "", o.missed(now, q.Credential, q.ID)
+	return "", o.missed(now, q.Credential, q.ID) || q.Fallback && o.missed(now, failing+q.Credential, q.ID)
 }
 
-// hinted marks hints that turned out wrong among the misses. No credential's
-// fingerprint has such a form.
-const hinted = "hint:"
+// hinted and failing mark, among the misses, hints that turned out wrong and
+// look-ups that failed. No credential's fingerprint has such a form.
+const (
+	hinted  = "hint:"
+	failing = "failing:"
+)
 
 // Owned is what has been learned of an owner, and of its network.
 func (o *Directory) Owned(now time.Time, q Question) (organization, network string) {
@@ -74,6 +77,12 @@ func (o *Directory) Owned(now time.Time, q Question) (organization, network stri
 		return o.device(now, q.ID)
 	}
 	return o.network(now, q.ID), q.ID
+}
+
+// Trusted tells that nothing speaks against a hint yet. A hint is no statement about
+// an owner: it may say whose budget one call spends, and nothing else.
+func (o *Directory) Trusted(now time.Time, hint, id string) bool {
+	return hint != "" && !o.missed(now, hinted+hint, id)
 }
 
 // Distrust remembers that a hint has not proved true.
@@ -86,8 +95,9 @@ func (o *Directory) Doubt(now time.Time, id string) { o.forget(now, id, false) }
 // Find finds the organization that pays for a call on a network or device, and
 // looks it up with fetch where it is not known: one GET for a network, and for a
 // device one before it. Empty when it cannot be known; the call then goes through
-// the cautious lane. A look-up that fails for another reason than that fails the
-// call, which would meet the same, and has not been sent.
+// the cautious lane. So does, with Fallback, a call whose look-up the Dashboard
+// fails to answer. A look-up that fails for another reason fails the call, which
+// would meet the same, and has not been sent.
 func (o *Directory) Find(ctx context.Context, q Question, fetch func(context.Context, LookUp) *fault.Error) (string, *fault.Error) {
 	organization, decided := o.Known(time.Now(), q)
 	if decided {
@@ -129,6 +139,15 @@ func (o *Directory) found(q Question, organization string) (string, *fault.Error
 	return organization, nil
 }
 
+// wrapped is the fault of a look-up as one of the call that needed it.
+func (q Question) wrapped(f *fault.Error) *fault.Error {
+	of := *f
+	if f.Detail != "" {
+		of.Detail = "looking up the organization that owns the " + q.Kind.String() + ": " + f.Detail
+	}
+	return &of
+}
+
 // unknown ends a look-up that brought no owner.
 func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 	if f != nil {
@@ -136,13 +155,19 @@ func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 		case fault.NotFound, fault.Forbidden, fault.BadRequest, fault.APIDisabled:
 			// The Dashboard has answered, and would again: a template's id, say,
 			// stands where a network's does, but is not one to ask for.
+			if q.Missed != nil {
+				q.Missed()
+			}
+		case fault.Dashboard, fault.Unreachable, fault.Malformed, fault.TooLarge, fault.NotImplemented:
+			o.config.Observer.LookedUp(q.Kind.String(), "failed")
+			if q.Fallback {
+				o.miss(time.Now(), failing+q.Credential, q.ID)
+				return "", nil
+			}
+			return "", q.wrapped(f)
 		default:
 			o.config.Observer.LookedUp(q.Kind.String(), "failed")
-			owned := *f
-			if f.Detail != "" {
-				owned.Detail = "looking up the organization that owns the " + q.Kind.String() + ": " + f.Detail
-			}
-			return "", &owned
+			return "", q.wrapped(f)
 		}
 	}
 	o.config.Observer.LookedUp(q.Kind.String(), "unknown")
@@ -205,3 +230,23 @@ func (h *lookUpCounts) found(now time.Time, most int, q Question, organization s
 	}
 	return enough
 }
+
+// TemplatesDue tells whether the templates that a credential sees are to be listed
+// again: once an hour at the most.
+func (o *Directory) TemplatesDue(now time.Time, credential string) bool {
+	o.lookUps.mu.Lock()
+	defer o.lookUps.mu.Unlock()
+	key := lookUpKey{organization: templatesOf + credential}
+	if o.config.PrefetchAfter < 0 {
+		return false
+	}
+	if t, ok := o.lookUps.m.Get(key); ok && now.Sub(t.prefetched) < prefetchPause {
+		return false
+	}
+	o.lookUps.m.Add(key, &lookUpCount{prefetched: now})
+	return true
+}
+
+// templatesOf marks, among the counts, the lists of templates. No organization's id
+// has such a form.
+const templatesOf = "templates:"
