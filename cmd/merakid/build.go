@@ -251,6 +251,7 @@ func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
 			AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
+			CautiousRate: c.Budget.CautiousRate,
 		},
 		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes, KeyFor: keys.For,
 	})

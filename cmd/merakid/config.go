@@ -94,6 +94,12 @@ type Budget struct {
 	// AddressRate of the egress address, in requests a second. Default 100. With
 	// several replicas behind one address each takes its part of it.
 	AddressRate float64 `yaml:"address_rate"`
+	// CautiousRate is what the calls of one key may spend together, in requests a
+	// second, as long as nobody knows which organization owns what they are about:
+	// look-ups of owners, and calls on ids that the Dashboard does not know. Whatever
+	// it lets through comes on top of what an organization is known to receive.
+	// Default 1.
+	CautiousRate float64 `yaml:"cautious_rate"`
 	// Deadline of a call that comes without one. Default 60s.
 	Deadline Duration `yaml:"deadline"`
 }
@@ -165,6 +171,7 @@ func (c *Config) complete() error {
 	setDefault(&c.Budget.Rate, dashboardLimit.Rate)
 	setDefault(&c.Budget.Share, 1)
 	setDefault(&c.Budget.Burst, 8)
+	setDefault(&c.Budget.CautiousRate, 1)
 	setDefault(&c.Budget.Jitter, Duration(200*time.Millisecond))
 	setDefault(&c.Budget.AddressRate, addressLimit.Rate)
 	setDefault(&c.Budget.Deadline, Duration(time.Minute))
@@ -223,6 +230,9 @@ func (c *Config) check() error {
 	}
 	if err := ratelimit.Check(c.Budget.Rate, c.Budget.Burst, time.Duration(c.Budget.Jitter), organization); err != nil {
 		return fmt.Errorf("budget: %w", err)
+	}
+	if c.Budget.CautiousRate <= 0 || c.Budget.CautiousRate > organization.Rate {
+		return fmt.Errorf("budget.cautious_rate is %g; it goes from above 0 to %g", c.Budget.CautiousRate, organization.Rate)
 	}
 	if c.Budget.AddressRate <= 0 || c.Budget.AddressRate > address.Rate {
 		return fmt.Errorf("budget.address_rate is %g; it goes from above 0 to %g", c.Budget.AddressRate, address.Rate)
