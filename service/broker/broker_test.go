@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,6 +255,42 @@ func TestWriteWithUnknownOutcomeStaysSo(t *testing.T) {
 			t.Errorf("fault %v", f)
 		}
 	})
+}
+
+// TestAnAcceptedWriteIsNotSentAgain: 2xx says that it was executed, whatever follows.
+func TestAnAcceptedWriteIsNotSentAgain(t *testing.T) {
+	for name, a := range map[string]dashboard.Answer{
+		"HTML":        {Outcome: fault.Garbled, Status: 200, MaybeExecuted: true},
+		"cut":         {Outcome: fault.Reset, Status: 201, MaybeExecuted: true},
+		"a slow body": {Outcome: fault.Timeout, Status: 200, MaybeExecuted: true},
+	} {
+		for _, verb := range []apiv1.Verb{apiv1.Verb_VERB_PUT, apiv1.Verb_VERB_POST, apiv1.Verb_VERB_DELETE} {
+			d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { once := a; return &once }}
+			inBubble(t, d, func(t *testing.T, b *Broker) {
+				c := write(verb, "1")
+				c.RetryWrites = true
+				f := do(t, b, time.Minute, c)[0]
+				if f == nil || f.Kind != fault.OutcomeUnknown || f.Reason != reasonUnreadable || d.count() != 1 {
+					t.Errorf("%s, %v: %+v after %d attempts", name, verb, f, d.count())
+				}
+			})
+		}
+	}
+}
+
+// TestA502ToALongURL is answered for its length: two attempts tell.
+func TestA502ToALongURL(t *testing.T) {
+	for length, want := range map[int]int{1400: mostFailures, 1600: 2} {
+		d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(502) }}
+		inBubble(t, d, func(t *testing.T, b *Broker) {
+			c := read("1", 0)
+			c.Query = strings.Repeat("q", length-len(c.Path))
+			f := do(t, b, time.Minute, c)[0]
+			if f == nil || f.Kind != fault.Unreachable || !strings.Contains(f.Detail, "fewer ids") || d.count() != want {
+				t.Errorf("%d bytes: %v after %d attempts, want %d", length, f, d.count(), want)
+			}
+		})
+	}
 }
 
 func TestCallerWhoLeavesCostsNothing(t *testing.T) {

@@ -14,6 +14,11 @@ const (
 	// mostFailures is how many attempts of one call may fail before it gives up.
 	// With one attempt in five failing, five leave 3 calls in 10,000.
 	mostFailures = 5
+	// mostLongURL is how many of them may be answered 502 where path and query have
+	// more than tooLongURL bytes: above about that length the Dashboard's gateway
+	// answers so whatever is asked, and a second attempt tells that from an outage.
+	mostLongURL = 2
+	tooLongURL  = 1500
 	// mostAttempts bounds all attempts of one call: those that a 429 or a busy
 	// Dashboard sent back do not count as failures, but do not go on for ever.
 	mostAttempts = 20
@@ -151,10 +156,14 @@ func (j judgement) failed() verdict {
 		what = outcomeWords[fault.Timeout]
 	}
 	switch {
+	case !j.call.read() && a.Status/100 == 2:
+		return verdict{action: giveUp, reason: what + ", and the write was executed"}
 	case !repeatable(j.call) && a.MaybeExecuted:
 		return verdict{action: giveUp, reason: what + ", and the write may have been executed"}
 	case !j.deadline.IsZero() && !j.now.Before(j.deadline):
 		return verdict{action: giveUp, reason: what + ", deadline", late: true}
+	case a.Status == http.StatusBadGateway && j.history.failed >= mostLongURL && len(j.call.Path)+len(j.call.Query) > tooLongURL:
+		return verdict{action: giveUp, reason: what + ", the URL is too long"}
 	case j.history.failed >= mostFailures:
 		return verdict{action: giveUp, reason: what + ", attempts"}
 	case !j.permit:

@@ -45,7 +45,7 @@ func faultOf(f failure) *fault.Error {
 			e.RetryAfter = max(busyBase, min(a.RetryAfter, busyMost))
 		}
 	case fault.OutcomeUnknown:
-		if a.Outcome == fault.Garbled {
+		if a.Status/100 == 2 {
 			e.Reason = reasonUnreadable
 		}
 	case fault.Unreachable, fault.Dashboard:
@@ -209,8 +209,8 @@ func (f failure) detail(kind fault.Kind) string {
 
 // unknown is the detail of a write that may have been executed.
 func (f failure) unknown() string {
-	if f.answer.Outcome == fault.Garbled && f.answer.Status/100 == 2 {
-		return fmt.Sprintf("the Dashboard accepted the write (HTTP %d), but its answer cannot be read; it was most likely executed: read the resource before anything else", f.answer.Status)
+	if f.answer.Status/100 == 2 {
+		return fmt.Sprintf("the Dashboard accepted the write (HTTP %d), but its answer cannot be read; it was executed: read the resource before anything else", f.answer.Status)
 	}
 	if f.history.before && !f.answer.MaybeExecuted {
 		return fmt.Sprintf("the last of %s was refused (%s), but an earlier one may have been executed; read the resource before repeating the write", f.tried(), f.met())
