@@ -112,7 +112,8 @@ func (p *Permit) Allow(c *broker.Call) {
 		c.MaxAge = p.Defaults.MaxAge
 	}
 	c.Rejected = p.Rejected
-	if p.Open {
+	// Where the owner changes neither rules nor key, nobody need know it.
+	if p.Open && !(p.Anywhere && (p.OwnKey || p.access.Keys.Anywhere(p.caller))) {
 		c.Settle, c.Candidates = p.Settle, p.Candidates
 	}
 }

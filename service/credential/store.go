@@ -171,6 +171,18 @@ func (s *Store) Pick(caller string, organizations ...string) (dashboard.Key, err
 	return dashboard.Key{}, f
 }
 
+// Anywhere tells that Pick gives the same key for a caller whatever the organization.
+func (s *Store) Anywhere(caller string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.entries {
+		if e.serves(caller) {
+			return e.config.serves(anyName)
+		}
+	}
+	return false
+}
+
 // For gives the key that the broker itself uses in an organization, for lists that
 // no caller has asked for: of the first entry that serves the organization, whoever
 // its callers are. False when there is none.
