@@ -110,8 +110,11 @@ func (l *lane) take(now time.Time) bool {
 // await waits in the lane, which w has joined, for one slot. It returns nil when w
 // has it; a *refusal when the lane would no longer have it; the context's error when
 // the caller left first, in which case a slot that came at that moment is passed on.
-func (l *lane) await(ctx context.Context, w *waiter) error {
+// release is called once, when the wait lasts.
+func (l *lane) await(ctx context.Context, w *waiter, release func()) error {
 	var late <-chan time.Time
+	hold := time.NewTimer(holdMost)
+	defer hold.Stop()
 	for waits := true; waits; {
 		if latest := w.latest(); !latest.IsZero() {
 			t := time.NewTimer(time.Until(latest))
@@ -127,6 +130,8 @@ func (l *lane) await(ctx context.Context, w *waiter) error {
 			}
 			l.leave(w, &refusal{why: refusedDeadline})
 			waits = false
+		case <-hold.C:
+			release()
 		case <-ctx.Done():
 			l.leave(w, nil)
 			waits = false

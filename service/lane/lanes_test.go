@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
@@ -217,6 +218,71 @@ func TestAStoppedOrganizationHoldsNoSlotOfTheAddress(t *testing.T) {
 			t.Error("refused")
 		}
 	})
+}
+
+// TestABudgetIsNotOverrunAfterAnothersStop: calls that a limit of their own has let
+// through keep nothing while the organization is stopped. What leaves then is what
+// the limit allows at that moment, and not what it has allowed in the meantime too.
+func TestABudgetIsNotOverrunAfterAnothersStop(t *testing.T) {
+	ping := &apiv1.Operation{Id: "createDeviceLiveToolsPing", Limit: &apiv1.Limit{Requests: 1, Seconds: 5, Burst: 5, Key: "serial"}}
+	for name, c := range map[string]struct {
+		payer       Payer
+		rate, burst float64
+	}{
+		"an operation's limit":     {Payer{Organization: "1", Operation: ping, Parameter: "Q1"}, 0.2, 5},
+		"a caller's share":         {Payer{Organization: "1", Caller: "a", Share: 0.02}, 0.2, 1},
+		"both":                     {Payer{Organization: "1", Operation: ping, Parameter: "Q1", Caller: "a", Share: 0.02}, 0.2, 1},
+		"an organization's budget": {Payer{Organization: "1"}, 10, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ls := lanesOf(t)
+				l := ls.organization("1")
+				l.sched.Stop(t.Context(), time.Now(), l.budget, 20*time.Second)
+				var mu sync.Mutex
+				var left []time.Time
+				var wg sync.WaitGroup
+				for range 20 {
+					wg.Go(func() {
+						var s Slot
+						ls.Assign(&s, c.payer)
+						if f := s.Acquire(t.Context(), ask("a", ratelimit.Bulk)); f != nil || !s.Spend() {
+							t.Error(f)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						left = append(left, time.Now())
+					})
+				}
+				pause(t.Context(), 19*time.Second)
+				mu.Lock()
+				if n := len(left); n > 0 {
+					t.Errorf("%d left while the organization was stopped", n)
+				}
+				mu.Unlock()
+				wg.Wait()
+				// A slot may be holdMost old when it leaves.
+				tokens, last := c.burst+c.rate*holdMost.Seconds(), left[0]
+				for i, at := range left {
+					tokens = min(c.burst+c.rate*holdMost.Seconds(), tokens+c.rate*at.Sub(last).Seconds()) - 1
+					last = at
+					if tokens < -1e-6 {
+						t.Fatalf("call %d of %d left %v after the first, %.2f tokens too early", i, len(left), at.Sub(left[0]), -tokens)
+					}
+				}
+				synctest.Wait()
+				pause(t.Context(), 2*time.Minute)
+				for _, l := range ls.all() {
+					if s := l.sched.Peek(time.Now(), l.budget); s.Tokens < s.Burst-0.01 {
+						t.Errorf("%s has %.2f of %v tokens two minutes later", l.budget.Key, s.Tokens, s.Burst)
+					}
+				}
+				if took := left[len(left)-1].Sub(left[0]).Seconds(); took > 20/c.rate+10 {
+					t.Errorf("20 calls took %v s", took)
+				}
+			})
+		})
+	}
 }
 
 // BenchmarkAdmission is the decision for a call that finds its lane empty: the

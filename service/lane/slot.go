@@ -191,22 +191,54 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		}
 		returning[i] = w.returning
 	}
-	for i, l := range all {
-		if l == nil {
-			continue
-		}
-		if err := s.enter(ctx, l, r.Class, returning[i]); err != nil {
-			for i, paid := range all[:i] {
-				if paid != nil {
-					paid.pass(1, s.asked[i])
-				}
-			}
-			return l, err
-		}
-		s.asked[i] = w.asked
+	if at, err := s.collect(ctx, r.Class, returning); err != nil {
+		return at, err
 	}
 	s.fill()
 	return nil, nil
+}
+
+// holdMost is how long a call keeps its slot of one budget while it waits for that
+// of another: as long as what leaves may be late. Slots that were kept longer would
+// leave together when the other budget comes back, beside those that have been
+// earned meanwhile.
+const holdMost = 200 * time.Millisecond
+
+// collect waits in each of the slot's lanes, and ends when it has a slot of all at
+// once. Where the wait in one lasts, the slots of the others are passed on, and are
+// waited for again.
+func (s *Slot) collect(ctx context.Context, class ratelimit.Class, returning [3]bool) (at *lane, err error) {
+	all := s.lanes()
+	var held [len(all)]bool
+	release := func() {
+		for i, l := range all {
+			if held[i] {
+				held[i], returning[i] = false, true
+				l.pass(1, s.asked[i])
+			}
+		}
+	}
+	for {
+		missing := -1
+		for i, l := range all {
+			if l != nil && !held[i] {
+				missing = i
+				break
+			}
+		}
+		if missing < 0 {
+			return nil, nil
+		}
+		l := all[missing]
+		if held != [len(all)]bool{} && l.waitLeast(time.Now()) > holdMost {
+			release()
+		}
+		if err := s.enter(ctx, l, class, returning[missing], release); err != nil {
+			release()
+			return l, err
+		}
+		held[missing], s.asked[missing] = true, s.waiter.asked
+	}
 }
 
 // fill fills a slot that its lanes have just granted.
@@ -215,8 +247,9 @@ func (s *Slot) fill() {
 	s.payer.set.granted.Add(1)
 }
 
-// enter waits in one lane for its part of the slot.
-func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, returning bool) error {
+// enter waits in one lane for its part of the slot, and calls release when that
+// lasts.
+func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, returning bool, release func()) error {
 	w := &s.waiter
 	w.class, w.since, w.returning = s.class(class), time.Time{}, returning
 	w.ready = make(chan struct{})
@@ -226,7 +259,7 @@ func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, return
 	if r := s.raised.Load(); r > 0 {
 		l.raise(w, ratelimit.Priority(r-1)) // who raised it a moment ago did not find it here
 	}
-	return l.await(ctx, w)
+	return l.await(ctx, w, release)
 }
 
 // A Result is what an attempt has taught about the budgets that it has spent.

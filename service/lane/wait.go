@@ -49,6 +49,17 @@ func (l *lane) wait(now time.Time, class ratelimit.Class, weight float64) time.D
 	return d
 }
 
+// waitLeast is how long nobody gets a slot here, whoever is first: the rest of a
+// stop, and the time until the budget has a token.
+func (l *lane) waitLeast(now time.Time) time.Duration {
+	s := l.sched.Peek(now, l.budget)
+	d := max(0, s.StoppedUntil.Sub(now))
+	if s.Tokens < 1 {
+		d += seconds((1 - s.Tokens) / l.rate(now, s))
+	}
+	return d
+}
+
 // foresee is as wait, the address's lane regarded: it is paid at the same moment,
 // so the longer wait of the two is the wait.
 func (l *lane) foresee(now time.Time, class ratelimit.Class, weight float64) time.Duration {
