@@ -106,9 +106,14 @@ func (c *Config) transport() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  c.Proxy,
-		DialContext:            dialing(dialer.DialContext),
-		TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
+		Proxy:       c.Proxy,
+		DialContext: dialing(dialer.DialContext),
+		TLSClientConfig: &tls.Config{
+			RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12,
+			// Many connections at once are for the same few hosts; one that resumes a
+			// session needs no certificate checked.
+			ClientSessionCache: tls.NewLRUClientSessionCache(0),
+		},
 		TLSHandshakeTimeout:    c.DialTimeout,
 		Protocols:              protocols,
 		DisableCompression:     true, // ours, so that what comes out of it can be bounded

@@ -287,6 +287,25 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	}
 }
 
+// A further connection resumes the session of an earlier one.
+func TestSessionsAreResumed(t *testing.T) {
+	t.Parallel()
+	var resumed atomic.Int64
+	s, connections := counted(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.TLS.DidResume {
+			resumed.Add(1)
+		}
+	}, (*httptest.Server).StartTLS)
+	c := client(t, s.URL, trust(s))
+	for range 3 {
+		expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
+		c.transport.Load().CloseIdleConnections()
+	}
+	if n, r := connections.Load(), resumed.Load(); n != 3 || r != 2 {
+		t.Errorf("%d of %d connections resumed a session; want 2 of 3", r, n)
+	}
+}
+
 // Authorities can be exchanged, as when their file changes.
 func TestTrust(t *testing.T) {
 	t.Parallel()
