@@ -19,7 +19,9 @@ from concurrent import futures
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from merakibroker import broker, devices, organizations
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from merakibroker import broker, devices, organizations, wireless
 
 
 @dataclasses.dataclass
@@ -87,6 +89,40 @@ def write(stub: devices.DevicesServiceStub, serial: str) -> None:
     print(f'write: {serial} is now "{reply.name}" and on no floor plan')
 
 
+def type_of(field: FieldDescriptor) -> tuple[object, ...]:
+    """The type of a field. A map's is that of its keys and values: the messages of its entries differ."""
+    message = field.message_type
+    if message is not None and message.GetOptions().map_entry:
+        return ("map", *(part for name in ("key", "value") for part in type_of(message.fields_by_name[name])))
+    return (field.label, field.type, message.full_name if message is not None else "")
+
+
+def copy_fields(to: Message, source: Message) -> None:
+    """Copies what two messages have in common, by name and type: additional_properties, too."""
+    for field, value in source.ListFields():
+        into = to.DESCRIPTOR.fields_by_name.get(field.name)
+        if into is None or type_of(into) != type_of(field):
+            continue
+        if field.label == FieldDescriptor.LABEL_REPEATED or field.message_type is not None:
+            getattr(to, field.name).MergeFrom(value)
+        else:
+            setattr(to, field.name, value)
+
+
+def read_modify_write(stub: wireless.WirelessServiceStub, network: str) -> None:
+    """Changes one field, and all else stays as it was, also what the vendor's document does not show in the request."""
+    read = wireless.GetNetworkWirelessSsidRequest(network_id=network, number="0")
+    before = stub.GetNetworkWirelessSsid(read, timeout=30)
+    request = wireless.UpdateNetworkWirelessSsidRequest()
+    copy_fields(request, before)
+    request.network_id, request.number, request.name = network, "0", "lounge"
+    stub.UpdateNetworkWirelessSsid(request, timeout=30)
+    after = stub.GetNetworkWirelessSsid(read, timeout=30)
+    before.name = "lounge"
+    expect(before == after, f"wrote back {before!r} and read {after!r}")
+    print(f'read, modify, write: the SSID is now "{after.name}", and all else as before')
+
+
 def failure(stub: devices.DevicesServiceStub) -> None:
     try:
         stub.GetDevice(devices.GetDeviceRequest(serial="Q2XX-XXXX-XXXX"), timeout=30)
@@ -145,6 +181,9 @@ def main(address: str) -> None:
         organization = read(organizations_stub)
         serial = pages(organizations_stub, organization)
         write(devices_stub, serial)
+        request = organizations.GetOrganizationNetworksRequest(organization_id=organization)
+        network = organizations_stub.GetOrganizationNetworks(request, timeout=30).items[0].id
+        read_modify_write(wireless.WirelessServiceStub(channel), network)
         failure(devices_stub)
         deadline(devices_stub, serial)
         retry(organizations_stub, organization)

@@ -8,15 +8,18 @@
 //	tsc && node tour.js 127.0.0.1:50051
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
+import { create, equals, isFieldSet, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { DevicesService } from "merakibroker/devices";
 import { failureOf } from "merakibroker/failure";
 import { Channel } from "merakibroker/grpc-js";
 import { OrganizationsService } from "merakibroker/organizations";
+import { WirelessService } from "merakibroker/wireless";
 
 const channel = new Channel(process.argv[2] ?? "127.0.0.1:50051");
 const organizations = channel.service(OrganizationsService);
 const devices = channel.service(DevicesService);
+const wireless = channel.service(WirelessService);
 const timeoutMs = 30_000;
 
 // A typed RPC. The reply's headers say what it cost.
@@ -61,6 +64,37 @@ async function write(serial: string): Promise<void> {
   console.log(`write: ${serial} is now "${cleared.name}" and on no floor plan`);
 }
 
+// The type of a field, also of a map's.
+function typeOf(f: DescField): string {
+  const kind = f.fieldKind === "list" ? f.listKind : f.fieldKind === "map" ? f.mapKind : "";
+  return [f.fieldKind, kind, f.scalar, f.message?.typeName, f.fieldKind === "map" ? f.mapKey : ""].join(" ");
+}
+
+// Copies what two messages have in common, by name and type: additionalProperties, too.
+function copyFields(toSchema: DescMessage, to: Message, fromSchema: DescMessage, from: Message): void {
+  const target = to as unknown as Record<string, unknown>, source = from as unknown as Record<string, unknown>;
+  for (const field of fromSchema.fields) {
+    const into = toSchema.fields.find((f) => f.name === field.name);
+    if (into && typeOf(into) === typeOf(field) && isFieldSet(from, field)) target[into.localName] = source[field.localName];
+  }
+}
+
+// Changes one field, and all else stays as it was, also what the vendor's
+// document does not show in the request.
+async function readModifyWrite(organizationId: string): Promise<void> {
+  const { items } = await organizations.getOrganizationNetworks({ organizationId }, { timeoutMs });
+  const ssid = { networkId: items[0]!.id!, number: "0" };
+  const before = await wireless.getNetworkWirelessSsid(ssid, { timeoutMs });
+  const { getNetworkWirelessSsid: get, updateNetworkWirelessSsid: put } = WirelessService.method;
+  const request = create(put.input);
+  copyFields(put.input, request, get.output, before);
+  await wireless.updateNetworkWirelessSsid({ ...request, ...ssid, name: "lounge" }, { timeoutMs });
+  const after = await wireless.getNetworkWirelessSsid(ssid, { timeoutMs });
+  before.name = "lounge";
+  assert(equals(get.output, before, after), "what was written back is what is read");
+  console.log(`read, modify, write: the SSID is now "${after.name}", and all else as before`);
+}
+
 async function failure(): Promise<void> {
   const error = await devices.getDevice({ serial: "Q2XX-XXXX-XXXX" }, { timeoutMs }).then(() => undefined, (e: unknown) => e);
   const f = failureOf(error);
@@ -102,6 +136,7 @@ try {
   const organization = await read();
   const serial = await pages(organization);
   await write(serial);
+  await readModifyWrite(organization);
   await failure();
   await deadline(serial);
   await retry(organization);

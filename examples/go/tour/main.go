@@ -24,6 +24,7 @@ import (
 
 	devices "github.com/merakibroker/merakibroker/gen/meraki/devices/v1"
 	organizations "github.com/merakibroker/merakibroker/gen/meraki/organizations/v1"
+	wireless "github.com/merakibroker/merakibroker/gen/meraki/wireless/v1"
 )
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 type visitor struct {
 	organizations organizations.OrganizationsServiceClient
 	devices       devices.DevicesServiceClient
+	wireless      wireless.WirelessServiceClient
 	// Learned on the way.
 	organization, serial string
 }
@@ -53,6 +55,7 @@ func tour(address string) error {
 	v := &visitor{
 		organizations: organizations.NewOrganizationsServiceClient(conn),
 		devices:       devices.NewDevicesServiceClient(conn),
+		wireless:      wireless.NewWirelessServiceClient(conn),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -60,7 +63,7 @@ func tour(address string) error {
 		name string
 		show func(context.Context) error
 	}{
-		{"read", v.read}, {"pages", v.pages}, {"write", v.write},
+		{"read", v.read}, {"pages", v.pages}, {"write", v.write}, {"read, modify, write", v.readModifyWrite},
 		{"failure", v.failure}, {"deadline", v.deadline}, {"retry as told", v.retry},
 	} {
 		if err := stop.show(ctx); err != nil {

@@ -4,8 +4,12 @@ import com.merakibroker.devices.v1.DevicesServiceGrpc;
 import com.merakibroker.devices.v1.GetDeviceRequest;
 import com.merakibroker.devices.v1.UpdateDeviceRequest;
 import com.merakibroker.organizations.v1.GetOrganizationDevicesRequest;
+import com.merakibroker.organizations.v1.GetOrganizationNetworksRequest;
 import com.merakibroker.organizations.v1.GetOrganizationsRequest;
 import com.merakibroker.organizations.v1.OrganizationsServiceGrpc;
+import com.merakibroker.wireless.v1.GetNetworkWirelessSsidRequest;
+import com.merakibroker.wireless.v1.UpdateNetworkWirelessSsidRequest;
+import com.merakibroker.wireless.v1.WirelessServiceGrpc;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -29,10 +33,12 @@ public final class Tour {
 
   private final OrganizationsServiceGrpc.OrganizationsServiceBlockingStub organizations;
   private final DevicesServiceGrpc.DevicesServiceBlockingStub devices;
+  private final WirelessServiceGrpc.WirelessServiceBlockingStub wireless;
 
   private Tour(ManagedChannel channel) {
     organizations = OrganizationsServiceGrpc.newBlockingStub(channel);
     devices = DevicesServiceGrpc.newBlockingStub(channel);
+    wireless = WirelessServiceGrpc.newBlockingStub(channel);
   }
 
   public static void main(String[] args) throws Exception {
@@ -43,6 +49,7 @@ public final class Tour {
       String organization = tour.read();
       String serial = tour.pages(organization);
       tour.write(serial);
+      tour.readModifyWrite(organization);
       tour.failure();
       tour.deadline(serial);
       tour.retry(organization);
@@ -89,6 +96,20 @@ public final class Tour {
         .setSerial(serial).addNullFields("floor_plan_id").build());
     expect(!cleared.hasFloorPlanId() && cleared.getName().equals("shelf 3"), "cleared the floor plan alone, got back " + cleared);
     System.out.printf("write: %s is now \"%s\" and on no floor plan%n", serial, cleared.getName());
+  }
+
+  /** Changes one field, and all else stays as it was, also what the vendor's document does not show in the request. */
+  private void readModifyWrite(String organization) {
+    String network = organizations.withDeadlineAfter(TIMEOUT).getOrganizationNetworks(
+        GetOrganizationNetworksRequest.newBuilder().setOrganizationId(organization).build()).getItems(0).getId();
+    var read = GetNetworkWirelessSsidRequest.newBuilder().setNetworkId(network).setNumber("0").build();
+    var before = wireless.withDeadlineAfter(TIMEOUT).getNetworkWirelessSsid(read);
+    var request = UpdateNetworkWirelessSsidRequest.newBuilder();
+    Fields.copy(request, before);
+    wireless.withDeadlineAfter(TIMEOUT).updateNetworkWirelessSsid(request.setNetworkId(network).setNumber("0").setName("lounge").build());
+    var after = wireless.withDeadlineAfter(TIMEOUT).getNetworkWirelessSsid(read);
+    expect(after.equals(before.toBuilder().setName("lounge").build()), "wrote back " + before + " and read " + after);
+    System.out.printf("read, modify, write: the SSID is now \"%s\", and all else as before%n", after.getName());
   }
 
   private void failure() {
