@@ -257,6 +257,24 @@ func TestWriteWithUnknownOutcomeStaysSo(t *testing.T) {
 	})
 }
 
+// TestAnEarlierAttemptMayHaveBeenExecuted: the caller is told so where the last one
+// surely was not.
+func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {
+	n := 0
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+		if n++; n == 1 {
+			return status(502)
+		}
+		return status(400, "name is wrong")
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		f := do(t, b, time.Minute, write(apiv1.Verb_VERB_PUT, "1"))[0]
+		if f == nil || f.Kind != fault.OutcomeUnknown || !strings.Contains(f.Detail, "an earlier one may have been executed") {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
 // TestAnAcceptedWriteIsNotSentAgain: 2xx says that it was executed, whatever follows.
 func TestAnAcceptedWriteIsNotSentAgain(t *testing.T) {
 	for name, a := range map[string]dashboard.Answer{

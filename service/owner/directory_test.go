@@ -3,6 +3,7 @@ package owner
 import (
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -157,4 +158,25 @@ func TestWhatChangesHandsIsNotBelievedForLong(t *testing.T) {
 	if got, _ := o.Owned(judged, Question{Kind: Network, ID: "N_1"}); got != "7" {
 		t.Errorf("a batch that moves nothing: %q", got)
 	}
+}
+
+// TestAShardIsForgotten: in time, and when it does not answer well.
+func TestAShardIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := directory(time.Minute)
+		o.Shards.Learn(time.Now(), "1", "https://n1.meraki.com")
+		o.Shards.Learn(time.Now(), "2", "https://n2.meraki.com")
+		time.Sleep(time.Hour) // its age
+		if got := o.Shards.Find("1"); got != "https://n1.meraki.com" {
+			t.Errorf("within its age: %q", got)
+		}
+		o.Shards.Forget("2")
+		if got := o.Shards.Find("2"); got != "" {
+			t.Errorf("forgotten: %q", got)
+		}
+		time.Sleep(time.Nanosecond)
+		if got := o.Shards.Find("1"); got != "" {
+			t.Errorf("past its age: %q", got)
+		}
+	})
 }
