@@ -4,6 +4,9 @@
 # proto/SPEC says which version is meant, and its sha256.
 SPEC ?= $(firstword $(wildcard ../shared/meraki/openapi-*.json.gz) .bin/openapi.json)
 
+# Where older releases of it lie, for the test that a contract lives through them.
+SPEC_OLDER ?= $(firstword $(wildcard ../shared/meraki/older) .bin/older)
+
 # What the protos must not break: the contract as the lock began, and the main
 # branch as last published, once that has begun with it.
 BASELINE := proto/baseline.binpb.gz
@@ -37,6 +40,9 @@ $(BUF): Makefile
 .bin/openapi.json:
 	sh .ci/spec $@
 
+.bin/older:
+	sh .ci/spec $@ 1.42.0 1.72.0
+
 check: $(BUF) generated breaking
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet -pgo=off -tags openapi,mesh $(OURS)
@@ -54,8 +60,8 @@ profile:
 	go run ./cmd/merakibench -scenario small-calls -profile cmd/merakid/default.pgo
 
 # The vendor's document is the judge of the contract.
-document: $(SPEC)
-	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
+document: $(SPEC) $(SPEC_OLDER)
+	MERAKI_OPENAPI_OLDER=$(abspath $(SPEC_OLDER)) MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
 	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -run TestEveryRPC ./service
 
 fuzz:

@@ -75,6 +75,9 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 			p.rows = f
 		}
 	}
+	if p.root != nil && p.root.shape == list { // the rows, by whatever name an object has them
+		p.rows = p.root
+	}
 	p.properties = p.root == nil || p.root.shape == list
 	if op.GetResponseField() != "" && p.root == nil {
 		return fmt.Errorf("%s has no field %q to take the document", d.FullName(), op.GetResponseField())
