@@ -94,7 +94,7 @@ def type_of(field: FieldDescriptor) -> tuple[object, ...]:
     message = field.message_type
     if message is not None and message.GetOptions().map_entry:
         return ("map", *(part for name in ("key", "value") for part in type_of(message.fields_by_name[name])))
-    return (field.label, field.type, message.full_name if message is not None else "")
+    return (field.is_repeated, field.type, message.full_name if message is not None else "")
 
 
 def copy_fields(to: Message, source: Message) -> None:
@@ -103,7 +103,7 @@ def copy_fields(to: Message, source: Message) -> None:
         into = to.DESCRIPTOR.fields_by_name.get(field.name)
         if into is None or type_of(into) != type_of(field):
             continue
-        if field.label == FieldDescriptor.LABEL_REPEATED or field.message_type is not None:
+        if field.is_repeated or field.message_type is not None:
             getattr(to, field.name).MergeFrom(value)
         else:
             setattr(to, field.name, value)
