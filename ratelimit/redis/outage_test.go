@@ -98,11 +98,12 @@ func (c *crowd) left() int {
 	return c.bound.Left()
 }
 
-// during is how many slots a second are granted from now on for a while.
-func (c *crowd) during(d time.Duration) float64 {
+// goesOn waits until so many more slots are granted. That there are not too many is
+// what end checks, exactly; how long they take on a busy machine says nothing.
+func (c *crowd) goesOn(what string, slots int) {
+	c.t.Helper()
 	before := c.left()
-	<-time.After(d)
-	return float64(c.left()-before) / d.Seconds()
+	storetest.Eventually(c.t, 30*time.Second, what, func() bool { return c.left() >= before+slots })
 }
 
 // end ends the crowd, and holds all that was granted against the bound.
@@ -175,19 +176,13 @@ func TestOutage(t *testing.T) {
 				}
 			}
 			crowd := draw(t, organization, stores...)
-			if rate := crowd.during(1500 * time.Millisecond); rate < 7 {
-				t.Errorf("%.1f/s with the store, want 10", rate)
-			}
+			crowd.goesOn("slots with the store", 15)
 			c.go_(s)
 			storetest.Eventually(t, 5*time.Second, "all replicas go on alone", crowd.alone)
-			if rate := crowd.during(1500 * time.Millisecond); rate < 7 || rate > 12 {
-				t.Errorf("%.1f/s without the store, want 10 or less, and not by much", rate)
-			}
+			crowd.goesOn("slots without the store", 15)
 			c.back(s)
 			storetest.Eventually(t, 3*time.Second, "all replicas are back", crowd.shared)
-			if rate := crowd.during(1500 * time.Millisecond); rate < 4 { // what the pause has swallowed, and the spares, are made up for first
-				t.Errorf("%.1f/s with the store again", rate)
-			}
+			crowd.goesOn("slots with the store again", 10)
 			crowd.end()
 			if crowd.slowest > 2*time.Second { // TestFirstCallAlone is exact
 				t.Errorf("a pull took %v", crowd.slowest)

@@ -29,10 +29,16 @@ type Server struct {
 // password, or for TLS alone, is waited for by its port only.
 func Serve(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, port: FreePort(t), args: args}
-	s.Start()
-	t.Cleanup(s.Kill)
-	return s
+	s := &Server{t: t, args: args}
+	for range 5 { // another test may take the port in between
+		s.port = FreePort(t)
+		if s.start() {
+			t.Cleanup(s.Kill)
+			return s
+		}
+	}
+	t.Fatal("redis-server ends as soon as it has started")
+	return nil
 }
 
 // FreePort is a port that nobody listens on.
@@ -59,8 +65,17 @@ func (s *Server) Address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 // Port is the server's port.
 func (s *Server) Port() int { return s.port }
 
-// Start starts the server, empty, and waits until it answers.
+// Start starts the server again, empty, and waits until it answers.
 func (s *Server) Start() {
+	s.t.Helper()
+	if !s.start() {
+		s.t.Fatalf("redis-server does not start again at %s", s.Address())
+	}
+}
+
+// start starts the server and waits until it answers, or has ended because its port
+// is taken.
+func (s *Server) start() (answers bool) {
 	s.t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -81,16 +96,30 @@ func (s *Server) Start() {
 		defer close(done)
 		_ = cmd.Wait() // it is killed; that is no news
 	}(s.cmd, s.done)
-	Eventually(s.t, 20*time.Second, "the server answers", s.answers)
+	Eventually(s.t, 20*time.Second, "the server answers", func() bool { return s.ended() || s.answers() })
+	return !s.ended()
 }
 
-// answers tells whether the server is there: it answers a ping, or says what a
-// client without a password or certificate is told.
+// ended tells whether the process is over.
+func (s *Server) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// answers tells whether it is this server that answers, and not that of another test
+// which has got the port. One that asks for a password does not say.
 func (s *Server) answers() bool {
 	client := goredis.NewClient(&goredis.Options{Addr: s.Address(), MaxRetries: -1})
 	defer func() { _ = client.Close() }()
-	err := client.Ping(context.Background()).Err()
-	return err == nil || strings.HasPrefix(err.Error(), "NOAUTH")
+	info, err := client.Info(context.Background(), "server").Result()
+	if err != nil {
+		return strings.HasPrefix(err.Error(), "NOAUTH")
+	}
+	return strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid))
 }
 
 // Kill ends the server and all it knows.
