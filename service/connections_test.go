@@ -1,8 +1,15 @@
 package service
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"net"
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestTooManyConnections: what is too much is closed, and others take its place.
@@ -12,7 +19,7 @@ func TestTooManyConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limited(raw, 2)
+	l := NewConnections(2, slog.New(slog.DiscardHandler)).Limit(raw, "test")
 	defer l.Close()
 	accepted := make(chan net.Conn, 10)
 	go func() {
@@ -46,4 +53,28 @@ func TestTooManyConnections(t *testing.T) {
 	if c := <-accepted; c == nil {
 		t.Error("no connection after one has gone")
 	}
+}
+
+// failing is a listener that cannot accept, as when descriptors are at an end.
+type failing struct{ net.Listener }
+
+func (failing) Accept() (net.Conn, error) { return nil, syscall.EMFILE }
+
+// TestAcceptErrorsAreLogged, once in a while, with the port; a closed listener is none.
+func TestAcceptErrorsAreLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := NewConnections(2, slog.New(slog.NewTextHandler(&out, nil))).Limit(failing{}, "admin")
+		for range 100 {
+			if _, err := l.Accept(); !errors.Is(err, syscall.EMFILE) {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(acceptErrorEvery)
+		_, _ = l.Accept()
+		if n := strings.Count(out.String(), "port=admin"); n != 2 || !strings.Contains(out.String(), "too many open files") {
+			t.Errorf("%d lines:\n%s", n, out.String())
+		}
+	})
 }

@@ -34,7 +34,7 @@ func newGRPC(how func(...grpc.ServerOption) (GRPC, error), options []grpc.Server
 }
 
 // Serve answers on l until Stop.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(limited(l, maxConnections)) }
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 
 // Serving says to probes and meshes whether calls should come here, for the whole
 // and for each service. It is so from the start; after Stop it never is again.

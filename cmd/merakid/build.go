@@ -253,13 +253,21 @@ func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client
 			AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
 			CautiousRate: c.Budget.CautiousRate,
 		},
-		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes, KeyFor: keys.For,
+		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: orNone(c.CacheBytes), KeyFor: keys.For,
 	})
 	if err != nil {
 		return nil, err
 	}
 	d.closing(b.Close)
 	return b, nil
+}
+
+// orNone is a size for the broker, to which 0 is its default.
+func orNone(bytes int64) int64 {
+	if bytes == 0 {
+		return -1
+	}
+	return bytes
 }
 
 // addressBurst keeps burst + rate x jitter within what the Dashboard takes at once

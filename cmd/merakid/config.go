@@ -19,7 +19,7 @@ import (
 )
 
 // Config is the file that -config names, in YAML. An unknown key is an error.
-// Every field has a usable zero value; flags win over the file. Durations are
+// A key that is not there has its default; one that is there with a zero has that. Flags win over the file. Durations are
 // written as 500ms, 10s, 2m.
 type Config struct {
 	// Listen is where gRPC is served. Default 127.0.0.1:50051. An address that
@@ -74,7 +74,7 @@ type Config struct {
 	// Default 4 MiB; at the most 64 MiB. Requests of one caller may take 64 MiB
 	// together, or four of the largest, those of all callers 256 MiB, or sixteen.
 	MaxRequestBytes int `yaml:"max_request_bytes"`
-	// CacheBytes bounds the answers kept for reuse. Default 32 MiB.
+	// CacheBytes bounds the answers kept for reuse. Default 32 MiB; 0 keeps none.
 	CacheBytes int64 `yaml:"cache_bytes"`
 }
 
@@ -83,7 +83,7 @@ type Budget struct {
 	// Rate of an organization in requests a second. Default 10, what the
 	// Dashboard gives; it cannot be more.
 	Rate float64 `yaml:"rate"`
-	// Share of Rate that is the broker's, from 0 to 1, when other applications
+	// Share of Rate that is the broker's, from above 0 to 1, when other applications
 	// reach the same organizations without it. Default 1.
 	Share float64 `yaml:"share"`
 	// Burst of requests at one moment. Default 8.
@@ -109,7 +109,8 @@ type Drain struct {
 	// Settle is how long it goes on answering after it has said that it will
 	// stop, so that meshes notice. Default 5s; 0s with -sandbox.
 	Settle *Duration `yaml:"settle"`
-	// Timeout bounds the whole of it; what is still on its way then is cut off. Default 75s.
+	// Timeout bounds the whole of it; what is still on its way then is cut off.
+	// Default 75s; 0s cuts off at once.
 	Timeout Duration `yaml:"timeout"`
 }
 
@@ -134,9 +135,10 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// readConfig reads a file strictly; no name gives the zero Config.
+// readConfig reads a file strictly, over the defaults: a key that the file has with a
+// zero or empty value is not absent. No name gives the defaults.
 func readConfig(file string) (*Config, error) {
-	c := new(Config)
+	c := defaults()
 	if file == "" {
 		return c, nil
 	}
@@ -148,6 +150,9 @@ func readConfig(file string) (*Config, error) {
 	d.KnownFields(true)
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("config %s: %s", file, oneLine(err))
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("config %s: a second document begins with ---; the configuration is one document", file)
 	}
 	return c, nil
 }
@@ -162,22 +167,26 @@ var addressLimit = ratelimit.Limit{Rate: 100, Burst: 100}
 // sandboxRate is more than anyone asks of a sandbox, requests a second.
 const sandboxRate = 1e6
 
-// complete fills in the defaults and says what cannot be.
+// defaults are what holds where the file says nothing, but for what depends on the
+// flags; complete knows that.
+func defaults() *Config {
+	return &Config{
+		Listen: "127.0.0.1:50051", Admin: "127.0.0.1:9090", Upstream: "https://api.meraki.com/api/v1",
+		UserAgent: "MerakiBroker/1.0 MerakiBroker",
+		Budget: Budget{
+			Rate: dashboardLimit.Rate, Share: 1, Burst: 8, Jitter: Duration(200 * time.Millisecond),
+			AddressRate: addressLimit.Rate, CautiousRate: 1, Deadline: Duration(time.Minute),
+		},
+		Store:           Store{Prefix: "merakibroker"},
+		Drain:           Drain{Timeout: Duration(75 * time.Second)},
+		Log:             Log{Level: "info"},
+		MaxRequestBytes: 4 << 20,
+		CacheBytes:      32 << 20,
+	}
+}
+
+// complete fills in what depends on the flags, and says what cannot be.
 func (c *Config) complete() error {
-	setDefault(&c.Listen, "127.0.0.1:50051")
-	setDefault(&c.Admin, "127.0.0.1:9090")
-	setDefault(&c.Upstream, "https://api.meraki.com/api/v1")
-	setDefault(&c.UserAgent, "MerakiBroker/1.0 MerakiBroker")
-	setDefault(&c.Budget.Rate, dashboardLimit.Rate)
-	setDefault(&c.Budget.Share, 1)
-	setDefault(&c.Budget.Burst, 8)
-	setDefault(&c.Budget.CautiousRate, 1)
-	setDefault(&c.Budget.Jitter, Duration(200*time.Millisecond))
-	setDefault(&c.Budget.AddressRate, addressLimit.Rate)
-	setDefault(&c.Budget.Deadline, Duration(time.Minute))
-	setDefault(&c.Store.Prefix, "merakibroker")
-	setDefault(&c.Drain.Timeout, Duration(75*time.Second))
-	setDefault(&c.Log.Level, "info")
 	if c.Drain.Settle == nil {
 		settle := Duration(5 * time.Second)
 		if c.Sandbox {
@@ -197,13 +206,6 @@ func (c *Config) complete() error {
 	return c.check()
 }
 
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 func (c *Config) check() error {
 	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}, {"rest", c.REST}} {
 		if a.key == "rest" && a.address == "" {
@@ -216,8 +218,8 @@ func (c *Config) check() error {
 	if u, err := url.Parse(c.Upstream); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return fmt.Errorf("upstream is %q, which is not an http or https address", c.Upstream)
 	}
-	if c.Budget.Share < 0 || c.Budget.Share > 1 {
-		return fmt.Errorf("budget.share is %g; it goes from 0 to 1", c.Budget.Share)
+	if c.Budget.Share <= 0 || c.Budget.Share > 1 {
+		return fmt.Errorf("budget.share is %g; it goes from above 0 to 1", c.Budget.Share)
 	}
 	organization, address := dashboardLimit, addressLimit
 	if c.Simulated {
@@ -246,7 +248,13 @@ func (c *Config) check() error {
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		return fmt.Errorf("log.format is %q; it takes json or text", c.Log.Format)
 	}
-	if c.MaxRequestBytes < 0 || c.MaxRequestBytes > 64<<20 {
+	if c.Budget.Deadline <= 0 {
+		return errors.New("budget.deadline is 0s: every call that comes without a deadline would end at once")
+	}
+	if c.UserAgent == "" {
+		return errors.New("user_agent is empty; the vendor asks for ApplicationName/1.0 VendorName")
+	}
+	if c.MaxRequestBytes < 1 || c.MaxRequestBytes > 64<<20 {
 		return fmt.Errorf("max_request_bytes is %d; it goes from 1 to %d", c.MaxRequestBytes, 64<<20)
 	}
 	if c.CacheBytes < 0 {

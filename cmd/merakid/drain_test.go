@@ -159,3 +159,17 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 		t.Errorf("it took %v to stop", took)
 	}
 }
+
+// TestSIGHUPDrains as SIGTERM does: it is what a closed terminal and some supervisors send.
+func TestSIGHUPDrains(t *testing.T) {
+	t.Parallel()
+	p := launch(t, "sandbox: true\nlog: {format: json}\n")
+	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.ended; err != nil {
+		t.Errorf("merakid ended with %v", err)
+	}
+	p.moment("draining")
+	p.moment("stopped")
+}

@@ -6,8 +6,10 @@
 //	merakid -config merakid.yaml           everything else; see Config in config.go
 //
 // gRPC is served on -listen, health, metrics and profiles on -admin. Logs go to
-// standard error. SIGTERM and SIGINT drain: calls that wait are refused, calls on
-// their way are finished. A second signal stops at once.
+// standard error. SIGTERM, SIGINT and SIGHUP drain: calls that wait are refused,
+// calls on their way are finished. A second signal stops at once. Nothing has to be
+// told that a file has changed: keys, certificates and tokens are re-read by themselves;
+// the rest of the configuration takes a new process.
 package main
 
 import (
@@ -23,7 +25,11 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	config, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -123,5 +125,62 @@ func TestCgroupLimit(t *testing.T) {
 		if got := cgroupLimit(row.files); got != row.want {
 			t.Errorf("%s: %d, want %d", name, got, row.want)
 		}
+	}
+}
+
+// TestConnectionsLeaveDescriptors for everything else.
+func TestConnectionsLeaveDescriptors(t *testing.T) {
+	t.Parallel()
+	for descriptors, want := range map[int]int{0: maxConnections, 16: 1, 64: 32, 1024: 768, 4096: 3072, 1 << 20: maxConnections} {
+		if got := connectionLimit(descriptors); got != want {
+			t.Errorf("of %d descriptors %d are for callers, want %d", descriptors, got, want)
+		}
+	}
+	for text, want := range map[string]int{
+		"": 0, "Max open files            1024                 4096                 files     \n": 1024,
+		"Limit Soft Hard Units\nMax open files            unlimited            unlimited            files\n": 0,
+	} {
+		if got := descriptorLimit(fstest.MapFS{"proc/self/limits": &fstest.MapFile{Data: []byte(text)}}); got != want {
+			t.Errorf("%q gives %d, want %d", text, got, want)
+		}
+	}
+}
+
+// TestZeroIsNotAbsent: a key that the file has is what it says, or an error; never the
+// default.
+func TestZeroIsNotAbsent(t *testing.T) {
+	t.Parallel()
+	read := func(text string) (*Config, error) {
+		file := filepath.Join(t.TempDir(), "merakid.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := readConfig(file)
+		if err == nil {
+			err = c.complete()
+		}
+		return c, err
+	}
+	for text, want := range map[string]string{
+		"budget: {share: 0}": "budget.share is 0", "budget: {rate: 0}": "budget:", "budget: {burst: 0}": "budget:",
+		"budget: {address_rate: 0}": "budget.address_rate is 0", "budget: {deadline: 0s}": "budget.deadline is 0s",
+		"store: {addresses: ['a:1'], replicas: 0}": "replicas is 0", "max_request_bytes: 0": "max_request_bytes is 0",
+		"listen: ''": "listen is", "admin: ''": "admin is", "upstream: ''": "upstream is", "user_agent: ''": "user_agent is empty",
+		"log: {level: ''}": "", "budget: {rate: 5}\n---\nbudget: {rate: 2}": "a second document",
+	} {
+		_, err := read(text)
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	c, err := read("budget: {jitter: 0s}\ndrain: {timeout: 0s, settle: 0s}\ncache_bytes: 0\n")
+	if err != nil || c.Budget.Jitter != 0 || c.Drain.Timeout != 0 || *c.Drain.Settle != 0 || c.CacheBytes != 0 {
+		t.Errorf("zeros have become %v, %+v, %d: %v", c.Budget.Jitter, c.Drain, c.CacheBytes, err)
+	}
+	if c.Budget.Rate != 10 || c.Budget.Burst != 8 || c.Budget.Share != 1 {
+		t.Errorf("what the file does not say is %+v", c.Budget)
+	}
+	if _, err := read("# nothing\n"); err != nil {
+		t.Errorf("an empty file: %v", err)
 	}
 }

@@ -81,3 +81,32 @@ func memoryLimit(text string) int64 {
 	}
 	return int64(float64(n) * memoryShare)
 }
+
+// maxConnections bounds what callers open, on all ports together. Each costs some 40 KiB.
+const maxConnections = 10_000
+
+// connectionLimit is how many connections callers may open: all that descriptors
+// suffice for, less a reserve for the Dashboard, the store, the operator's port and
+// files, which must not wait for callers to leave.
+func connectionLimit(descriptors int) int {
+	if descriptors <= 0 {
+		return maxConnections
+	}
+	reserve := min(max(descriptors/4, 32), 1024)
+	return min(max(descriptors-reserve, 1), maxConnections)
+}
+
+// descriptorLimit is how many files the process may open; 0 where nothing says so. Go
+// has raised the soft limit to the hard one by now.
+func descriptorLimit(root fs.FS) int {
+	limits, _ := fs.ReadFile(root, "proc/self/limits")
+	for line := range strings.Lines(string(limits)) {
+		if rest, ok := strings.CutPrefix(line, "Max open files"); ok {
+			if fields := strings.Fields(rest); len(fields) > 0 {
+				n, _ := strconv.Atoi(fields[0]) // "unlimited" is 0
+				return n
+			}
+		}
+	}
+	return 0
+}

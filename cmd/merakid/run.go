@@ -8,12 +8,18 @@ import (
 	library "log"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/admin"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
+
+// maxOperators bounds the connections of the operator's port: probes, Prometheus and
+// people, within the reserve that callers leave.
+const maxOperators = 16
 
 // run serves until ctx ends, then drains. stop gives the signals back, so that
 // a second one ends the process at once.
@@ -44,16 +50,18 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Reflect: d.server.RegisterReflection, Log: log,
 	})
 	defer operator.Close()
+	callers := service.NewConnections(connectionLimit(descriptorLimit(os.DirFS("/"))), log)
+	operators := service.NewConnections(maxOperators, log)
 	failed := make(chan error, 3)
-	go func() { failed <- d.server.Serve(rpcs) }()
-	go func() { failed <- operator.Serve(ops) }()
+	go func() { failed <- d.server.Serve(callers.Limit(rpcs, "listen")) }()
+	go func() { failed <- operator.Serve(operators.Limit(ops, "admin")) }()
 	d.banner(out, rpcs.Addr(), ops.Addr())
 	if d.rest != nil {
 		requests, err := net.Listen("tcp", c.REST)
 		if err != nil {
 			return fmt.Errorf("rest: %w", err)
 		}
-		go func() { failed <- d.serveREST(requests) }()
+		go func() { failed <- d.serveREST(callers.Limit(requests, "rest")) }()
 		d.restBanner(out, requests.Addr())
 	}
 
