@@ -15,6 +15,9 @@ AGAINST ?= $(shell git cat-file -e origin/main:$(BASELINE) 2>/dev/null && git re
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 3s
 
+# How long `make soak` runs.
+SOAKTIME ?= 5m
+
 BUF_VERSION := v1.59.0
 BIN := $(CURDIR)/.bin
 BUF := $(BIN)/buf-$(BUF_VERSION)
@@ -22,7 +25,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh profile
+.PHONY: run test soak setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh profile
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -45,9 +48,9 @@ $(BUF): Makefile
 
 check: $(BUF) generated breaking
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -pgo=off -tags openapi,mesh $(OURS)
+	go vet -pgo=off -tags openapi,mesh,soak $(OURS)
 	go vet -pgo=off -tags xds ./cmd/merakid
-	go tool staticcheck -tags openapi,mesh $(OURS)
+	go tool staticcheck -tags openapi,mesh,soak $(OURS)
 	$(BUF) lint
 
 unit:
@@ -66,6 +69,11 @@ document: $(SPEC) $(SPEC_OLDER)
 
 fuzz:
 	sh .ci/fuzz $(FUZZTIME)
+
+# Random calls, deadlines, callers who leave, and a Dashboard that fails, for SOAKTIME:
+# nothing may grow, and nothing may end as a failure of the broker's own. Not part of test.
+soak:
+	go test -race -pgo=off -count=1 -tags soak -timeout 0 -run TestSoak ./service -v -args -soak $(SOAKTIME)
 
 # Wipes and rebuilds everything that a machine writes: the sections' protos from
 # the document, gen/ from the protos.

@@ -16,7 +16,8 @@
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
 //	calls.go     BrokerService: Call, for operations without a typed RPC (route.go finds which one it is);
 //	             budgetrpcs.go budgets and what a call would cost, recordrpcs.go and drift.go what has been
-//	limits.go    what a client may make the server hold; connections.go, idlecalls.go and responsememory.go count it
+//	limits.go    what a client may make the server hold; connections.go, idlecalls.go, and memory.go
+//	             with requestmemory.go and responsememory.go count it; docs/bounds.md lists all bounds
 //	metrics.go   Prometheus, and the series of one metric; log.go and trace.go one call at a time
 //
 // The rooms below: contract (which RPCs there are), transcode (protobuf wire to

@@ -271,3 +271,41 @@ func TestHouseRules(t *testing.T) {
 		}
 	}
 }
+
+// TestBoundsAreTested: every bound of docs/bounds.md names tests, and all of them are
+// there.
+func TestBoundsAreTested(t *testing.T) {
+	text, err := os.ReadFile("../docs/bounds.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := make(map[string]bool)
+	for _, s := range sources(t) {
+		for _, d := range s.ast.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.test {
+				tests[f.Name.Name] = true
+			}
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| what |") {
+			continue
+		}
+		rows++
+		named := 0
+		for i, part := range strings.Split(line, "`") {
+			if i%2 == 1 && strings.HasPrefix(part, "Test") {
+				if named++; !tests[part] {
+					t.Errorf("there is no %s, which is to hold: %s", part, line)
+				}
+			}
+		}
+		if named == 0 {
+			t.Errorf("no test holds: %s", line)
+		}
+	}
+	if rows < 10 {
+		t.Errorf("found only %d bounds", rows)
+	}
+}

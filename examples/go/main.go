@@ -23,7 +23,8 @@ import (
 func main() {
 	address := flag.String("address", "127.0.0.1:50051", "where the broker listens")
 	flag.Parse()
-	conn, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(*address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20))) // answers may have more than gRPC's usual 4 MiB
 	if err == nil {
 		err = list(context.Background(), organizations.NewOrganizationsServiceClient(conn))
 	}

@@ -175,7 +175,8 @@ def retry(stub: organizations.OrganizationsServiceStub, organization: str) -> No
 
 
 def main(address: str) -> None:
-    with grpc.insecure_channel(address) as channel:
+    # Answers may have more than gRPC's usual 4 MiB.
+    with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", 64 << 20)]) as channel:
         organizations_stub = organizations.OrganizationsServiceStub(channel)
         devices_stub = devices.DevicesServiceStub(channel)
         organization = read(organizations_stub)

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -179,4 +180,32 @@ func TestAShardIsForgotten(t *testing.T) {
 			t.Errorf("past its age: %q", got)
 		}
 	})
+}
+
+// TestSizeIsBounded: of each kind of owner as many are remembered as Config says, the
+// most recently used ones, whether they were found or are known to be none.
+func TestSizeIsBounded(t *testing.T) {
+	t.Parallel()
+	o := directory(time.Hour)
+	for i := range 1000 {
+		id := fmt.Sprint(i)
+		o.Learn(judged, []Fact{{Network: "N_" + id, Organization: "7"}, {Serial: "Q" + id, Network: "N_" + id}})
+		o.miss(judged, "key", "N_none"+id)
+	}
+	networks, devices := 0, 0
+	for i := range 1000 {
+		id := fmt.Sprint(i)
+		if o.network(judged, "N_"+id) != "" {
+			networks++
+		}
+		if organization, network := o.device(judged, "Q"+id); organization != "" || network != "" {
+			devices++
+		}
+	}
+	if networks == 0 || networks > 10 || devices == 0 || devices > 10 {
+		t.Errorf("%d networks and %d devices are remembered, the bound is 10", networks, devices)
+	}
+	if o.network(judged, "N_999") == "" {
+		t.Error("the last one is forgotten")
+	}
 }

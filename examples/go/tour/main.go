@@ -47,7 +47,8 @@ type visitor struct {
 }
 
 func tour(address string) error {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20))) // answers may have more than gRPC's usual 4 MiB
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,9 @@ public final class Tour {
 
   public static void main(String[] args) throws Exception {
     String address = args.length > 0 ? args[0] : "127.0.0.1:50051";
-    ManagedChannel channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
+    ManagedChannel channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create())
+        .maxInboundMessageSize(64 << 20) // answers may have more than gRPC's usual 4 MiB
+        .build();
     try {
       Tour tour = new Tour(channel);
       String organization = tour.read();
