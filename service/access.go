@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -80,7 +81,8 @@ func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Cal
 		q.Priority = identity.Priority(*beside.priority)
 	}
 	permit, err := s.access.Ask(access.Question{
-		Caller: caller, Request: q, Scope: call.Operation.GetScope(), Owner: call.ID,
+		Caller: caller, Request: q, Operation: call.Operation, Owner: call.ID, Unowned: unowned(call),
+		Query: call.Query, Body: call.Body,
 		OwnKey: beside.ownKey, OwnKeyField: keyAPIKey,
 	})
 	if err != nil {
@@ -100,6 +102,12 @@ func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Cal
 		call.RetryWrites = *beside.retryWrites
 	}
 	return nil
+}
+
+// unowned tells a call of an operation that the contract does not know, on a path that
+// does not name its owner.
+func unowned(call *broker.Call) bool {
+	return call.Operation.GetId() == contract.UnknownOperation && call.Operation.GetScope() == apiv1.Scope_SCOPE_NONE
 }
 
 // PolicyRequests lists what rules can be about: every typed RPC and every method

@@ -99,7 +99,7 @@ func (s *Server) ExplainCall(ctx context.Context, in *brokerv1.ExplainCallReques
 		return nil, err
 	}
 	if call.Settle != nil {
-		if _, err := call.Settle(e.Organization); err != nil {
+		if _, err := call.Settle(e.Organization, make([]string, len(call.Named))); err != nil {
 			return nil, err
 		}
 	}

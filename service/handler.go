@@ -56,10 +56,28 @@ func (s *Server) call(ctx context.Context, r *typedRPC, wire []byte) (*broker.Ca
 	if len(req.Params) > 0 {
 		call.ID = req.Params[0]
 	}
+	if err := s.itself(r.Method, call); err != nil {
+		return nil, nil, named(err, r.Operation.GetId())
+	}
 	if err := s.admit(ctx, r.request, call); err != nil {
 		return nil, nil, err
 	}
 	return call, plan, nil
+}
+
+// itself refuses parameters that make the path another operation's: the client
+// "overview" of a network is an overview of its clients, which other rules are about.
+// It also keeps ids out that a reader could take for another owner's.
+func (s *Server) itself(m *contract.Method, call *broker.Call) error {
+	if scope := m.Operation.GetScope(); scope != apiv1.Scope_SCOPE_NONE {
+		if err := contract.OwnerID(scope, call.ID); err != nil {
+			return fault.Bad("path", "%s; nothing was sent", err)
+		}
+	}
+	if is := s.contract.Find(m.Operation.GetVerb(), call.Path); is != nil && is.Operation.GetId() != m.Operation.GetId() {
+		return fault.Bad("path", "the path is %.80q, which is the operation %s; nothing was sent", call.Path, is.Operation.GetId())
+	}
+	return nil
 }
 
 // handle performs one typed unary RPC. receive waits for its request.

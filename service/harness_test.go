@@ -117,7 +117,7 @@ func build(t testing.TB, p plan) *harness {
 	must(err)
 	serverConfig := service.Config{
 		Contract: h.contract, Broker: h.broker, Record: h.record, Metrics: metrics, Reflect: true,
-		Access:    access.Access{Resolver: resolver, Policy: policy, Keys: store},
+		Access:    access.Access{Resolver: resolver, Policy: policy, Keys: store, Contract: h.contract},
 		Log:       discard(),
 		UserAgent: "MerakiBroker/1.0 MerakiBroker",
 	}

@@ -22,7 +22,7 @@ const module = "github.com/merakibroker/merakibroker/"
 var allowed = map[string][]string{
 	"service": {"service/access", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
 		"service/identity", "service/lane", "service/record", "service/transcode", "ratelimit", "gen"},
-	"service/access":   {"service/broker", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
+	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/broker":   {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},

@@ -180,7 +180,7 @@ func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfi
 	if err != nil {
 		return access.Access{}, fmt.Errorf("credentials: %w", err)
 	}
-	return access.Access{Resolver: resolver, Policy: policy, Keys: store}, nil
+	return access.Access{Resolver: resolver, Policy: policy, Keys: store, Contract: contracts}, nil
 }
 
 // transport is TLS, where it is configured, and plain text otherwise.

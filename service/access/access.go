@@ -4,9 +4,12 @@
 package access
 
 import (
+	"slices"
+
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/credential"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -18,6 +21,9 @@ type Access struct {
 	Resolver *identity.Resolver
 	Policy   *identity.Policy
 	Keys     *credential.Store
+	// Contract says which operation an action of a batch is. Without it every action
+	// is one that nobody knows.
+	Contract *contract.Contract
 }
 
 // A Question is one call, as far as rules and keys look at it.
@@ -25,9 +31,15 @@ type Question struct {
 	Caller identity.Caller
 	// Request is what the caller wants to do. Ask fills in the organization.
 	Request identity.Request
-	// Scope and Owner are whose the call is: an organization, a network, a device.
-	Scope apiv1.Scope
-	Owner string
+	// Operation is the contract's, or what the path tells of one that it does not know.
+	Operation *apiv1.Operation
+	// Owner is whose the call is, by the operation's scope: an organization, a network,
+	// a device. Unowned marks a path of which nobody can say.
+	Owner   string
+	Unowned bool
+	// Query and Body may name more that has an owner.
+	Query string
+	Body  []byte
 	// OwnKey is a Dashboard key that the caller sent; OwnKeyField is where it
 	// stands, for errors. Empty for the broker's key. OwnKeyOptional gives the
 	// broker's key to a caller that may not bring its own: over REST every client
@@ -56,15 +68,32 @@ type Permit struct {
 	access   *Access
 	decision identity.Decision
 	caller   string
+	// organization is the owner, where it is known; organizations are what else the
+	// call names by id, all of them allowed.
+	organization  string
+	organizations []string
+	// named are the networks and devices that the call names beside its owner, and the
+	// decision that each has to pass.
+	named []named
 }
 
 // Ask decides about a call. The error is a *fault.Error.
 func (a *Access) Ask(q Question) (*Permit, error) {
-	switch q.Scope {
+	if f := unambiguous(q); f != nil {
+		return nil, f
+	}
+	switch q.Operation.GetScope() {
 	case apiv1.Scope_SCOPE_ORGANIZATION:
 		q.Request.Organization = q.Owner
 	case apiv1.Scope_SCOPE_NONE:
 		q.Request.Organization = identity.NoOrganization
+	}
+	q.Request.Unowned = q.Unowned
+	if q.Request.RPC != "" && identity.NeedsName(q.Operation) {
+		q.Request.ByName = true
+		if q.Operation.GetId() != contract.UnknownOperation {
+			q.Request.Operation = q.Operation.GetId()
+		}
 	}
 	decision, err := a.Policy.Decide(q.Caller, q.Request)
 	if err != nil {
@@ -73,9 +102,12 @@ func (a *Access) Ask(q Question) (*Permit, error) {
 	p := &Permit{
 		Weight: decision.Weight, Share: decision.Share, Priority: decision.Priority, Defaults: decision.Defaults,
 		Anywhere: decision.Anywhere(), Open: q.Request.Organization == "",
-		access: a, decision: decision, caller: q.Caller.ID,
+		access: a, decision: decision, caller: q.Caller.ID, organization: q.Request.Organization,
 	}
-	if p.Key, p.OwnKey, err = a.key(q); err != nil {
+	if err := p.look(q); err != nil {
+		return nil, err
+	}
+	if p.Key, p.OwnKey, err = a.key(q, p.organizations); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -83,7 +115,7 @@ func (a *Access) Ask(q Question) (*Permit, error) {
 
 // key picks the key: the caller's own where it sent one and may, the broker's
 // otherwise. A caller that is known by nothing but its key gets no other.
-func (a *Access) key(q Question) (key dashboard.Key, own bool, err error) {
+func (a *Access) key(q Question, organizations []string) (key dashboard.Key, own bool, err error) {
 	only := q.Caller.Source == identity.OwnKey
 	if q.OwnKey != "" || only {
 		key, err = a.Keys.Own(q.Caller.ID, q.OwnKeyField, q.OwnKey)
@@ -94,12 +126,16 @@ func (a *Access) key(q Question) (key dashboard.Key, own bool, err error) {
 			return dashboard.Key{}, false, err
 		}
 	}
-	organization := q.Request.Organization
-	if organization == identity.NoOrganization {
-		organization = ""
-	}
-	key, err = a.Keys.Pick(q.Caller.ID, organization)
+	key, err = a.Keys.Pick(q.Caller.ID, served(q.Request.Organization, organizations)...)
 	return key, false, err
+}
+
+// served are the organizations that a key has to serve.
+func served(owner string, named []string) []string {
+	if owner == "" || owner == identity.NoOrganization {
+		return named
+	}
+	return append(named[:len(named):len(named)], owner)
 }
 
 // Allow gives a call the key and the terms of the permit. A call that the caller
@@ -112,22 +148,38 @@ func (p *Permit) Allow(c *broker.Call) {
 		c.MaxAge = p.Defaults.MaxAge
 	}
 	c.Rejected = p.Rejected
+	for _, n := range p.named {
+		c.Named = append(c.Named, broker.Named{Scope: n.scope, ID: n.id})
+	}
 	// Where the owner changes neither rules nor key, nobody need know it.
-	if p.Open && !(p.Anywhere && (p.OwnKey || p.access.Keys.Anywhere(p.caller))) {
+	if len(p.named) > 0 || p.Open && !(p.Anywhere && (p.OwnKey || p.access.Keys.Anywhere(p.caller))) {
 		c.Settle, c.Candidates = p.Settle, p.Candidates
 	}
 }
 
-// Settle decides again once the owner is known, and gives the key that serves it.
-// The organization is empty when it cannot be known. The error is a *fault.Error.
-func (p *Permit) Settle(organization string) (dashboard.Key, error) {
+// Settle decides again once the owner is known, and those of what the call names,
+// in its order; it gives the key that serves them. An owner is empty when it cannot be
+// known. The error is a *fault.Error.
+func (p *Permit) Settle(organization string, named []string) (dashboard.Key, error) {
+	if p.organization != "" {
+		organization = p.organization
+	}
 	if _, err := p.decision.Narrow(organization); err != nil {
 		return dashboard.Key{}, err
+	}
+	organizations := p.organizations
+	for i, n := range p.named {
+		if err := n.settle(named[i]); err != nil {
+			return dashboard.Key{}, err
+		}
+		if named[i] != "" && !slices.Contains(organizations, named[i]) {
+			organizations = append(organizations[:len(organizations):len(organizations)], named[i])
+		}
 	}
 	if p.OwnKey {
 		return p.Key, nil
 	}
-	return p.access.Keys.Pick(p.caller, organization)
+	return p.access.Keys.Pick(p.caller, served(organization, organizations)...)
 }
 
 // Candidates are the keys to look an owner up with.

@@ -46,9 +46,9 @@ func newAccess(t *testing.T) *Access {
 
 func read(organization string) Question {
 	return Question{
-		Caller:  identity.Caller{ID: "all"},
-		Request: identity.Request{Section: "organizations", Operation: "getOrganization", Read: true, Priority: identity.Unsaid},
-		Scope:   apiv1.Scope_SCOPE_ORGANIZATION, Owner: organization,
+		Caller:    identity.Caller{ID: "all"},
+		Request:   identity.Request{Section: "organizations", Operation: "getOrganization", Read: true, Priority: identity.Unsaid},
+		Operation: &apiv1.Operation{Id: "getOrganization", Verb: apiv1.Verb_VERB_GET, Scope: apiv1.Scope_SCOPE_ORGANIZATION}, Owner: organization,
 	}
 }
 
@@ -106,16 +106,16 @@ func TestWhoMayWhatAndWithWhichKey(t *testing.T) {
 func TestAnOwnerThatIsNotKnownIsAskedAboutAgain(t *testing.T) {
 	a := newAccess(t)
 	q := read("")
-	q.Scope, q.Owner, q.Caller.ID = apiv1.Scope_SCOPE_NETWORK, "N_1", "one"
+	q.Operation, q.Owner, q.Caller.ID = &apiv1.Operation{Id: "getNetwork", Verb: apiv1.Verb_VERB_GET, Scope: apiv1.Scope_SCOPE_NETWORK}, "N_1", "one"
 	p, err := a.Ask(q)
 	if err != nil || !p.Open || p.Anywhere {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if key, err := p.Settle("1"); err != nil || key.ID() == "" {
+	if key, err := p.Settle("1", nil); err != nil || key.ID() == "" {
 		t.Error(err)
 	}
 	for _, owner := range []string{"2", ""} {
-		_, err := p.Settle(owner)
+		_, err := p.Settle(owner, nil)
 		refusal(t, err, fault.CallerNotAllowed)
 	}
 }

@@ -34,11 +34,15 @@ type Call struct {
 	// Share is the largest part of an organization's budget that the caller may
 	// spend, above 0 and up to 1; 0 for 1.
 	Share float64
+	// Named are the networks and devices that the call names in its query or its body,
+	// whose owners Settle has to know as well.
+	Named []Named
 	// Settle is asked once the owner is known, before the call itself waits for
 	// a slot: it may refuse with a fault, and names the key from there on. Nil
 	// when Key is right whoever owns. The organization is empty when it cannot be
 	// known.
-	Settle func(organization string) (dashboard.Key, error)
+	// The owners of Named follow in their order.
+	Settle func(organization string, named []string) (dashboard.Key, error)
 	// Candidates are the keys to look the owner up with, where it is not known
 	// which of several serves it. Nil when Key is the only one.
 	Candidates func() []dashboard.Key
@@ -63,6 +67,12 @@ type Call struct {
 	// secondLookUp marks the second look-up of a device: it stands in front of the
 	// first ones of others, since its own first one is spent already.
 	secondLookUp bool
+}
+
+// A Named is a network or a device, by its scope.
+type Named struct {
+	Scope apiv1.Scope
+	ID    string
 }
 
 // read tells whether the call changes nothing at the Dashboard.

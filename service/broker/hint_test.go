@@ -73,7 +73,7 @@ func TestNoAssumptionBecomesAFact(t *testing.T) {
 				for _, c := range []*Call{device("Q-1", 1), network("N_1", 1)} {
 					c.Organization = "A" // the caller's rule is for A alone
 					asked := "?"
-					c.Settle = func(organization string) (dashboard.Key, error) {
+					c.Settle = func(organization string, _ []string) (dashboard.Key, error) {
 						asked = organization
 						return testKey, nil
 					}
@@ -189,7 +189,7 @@ func TestFailingLookUpsFallBack(t *testing.T) {
 		}
 		// A rule is not asked on a guess: who may not have everything is told to come again.
 		c := network("N_1", 2)
-		c.Settle = func(string) (dashboard.Key, error) { t.Error("asked"); return testKey, nil }
+		c.Settle = func(string, []string) (dashboard.Key, error) { t.Error("asked"); return testKey, nil }
 		if _, err := b.Do(t.Context(), c); fault.As(err) == nil || fault.As(err).Kind != fault.Unreachable {
 			t.Errorf("a call under a rule: %v", err)
 		}

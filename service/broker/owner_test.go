@@ -186,7 +186,7 @@ func TestOneKeyOfSeveralIsRejected(t *testing.T) {
 		settled := func(id string, keys ...dashboard.Key) *Call {
 			c := network(id, 0)
 			c.Candidates = func() []dashboard.Key { return keys }
-			c.Settle = func(string) (dashboard.Key, error) { return testKey, nil }
+			c.Settle = func(string, []string) (dashboard.Key, error) { return testKey, nil }
 			return c
 		}
 		if f := do(t, b, time.Minute, settled("N_1", bad, testKey))[0]; f != nil {

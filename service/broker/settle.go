@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
@@ -17,13 +19,46 @@ func (b *Broker) settle(ctx context.Context, c *Call) (*Call, *fault.Error) {
 	if f != nil {
 		return nil, f
 	}
-	key, err := c.Settle(organization)
+	named, f := b.namedOwners(ctx, c)
+	if f != nil {
+		return nil, f
+	}
+	key, err := c.Settle(organization, named)
 	if err != nil {
 		return nil, settlingFault(c, err)
 	}
 	settled := *c
 	settled.Key, settled.Settle = key, nil
 	return &settled, nil
+}
+
+// mostLookUps bounds what the names in one call can spend: each that is not known is
+// looked up, by one request or two for each key that may serve it.
+const mostLookUps = 20
+
+// namedOwners finds out who owns what a call names in its query or its body.
+func (b *Broker) namedOwners(ctx context.Context, c *Call) ([]string, *fault.Error) {
+	owners := make([]string, 0, len(c.Named))
+	lookUps := 0
+	for _, n := range c.Named {
+		about := *c
+		about.Operation = &apiv1.Operation{Id: c.Operation.GetId(), Verb: apiv1.Verb_VERB_GET, Scope: n.Scope}
+		about.ID, about.Organization = n.ID, ""
+		if organization, _ := b.known(time.Now(), &about); organization == "" {
+			if lookUps++; lookUps > mostLookUps {
+				return nil, &fault.Error{
+					Kind: fault.CallerNotAllowed, Reason: "NAMES_NOT_CHECKED", Operation: c.Operation.GetId(),
+					Detail: fmt.Sprintf("the call names more than %d networks and devices whose organization is not known yet, so they cannot be checked against the caller's rules; name fewer at once, or have them preloaded; nothing was sent", mostLookUps),
+				}
+			}
+		}
+		organization, f := b.settledOwner(ctx, &about)
+		if f != nil {
+			return nil, f
+		}
+		owners = append(owners, organization)
+	}
+	return owners, nil
 }
 
 // settledOwner asks for the owner whatever the call itself is, also one that would

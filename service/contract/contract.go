@@ -30,6 +30,14 @@ type Method struct {
 	Streaming bool
 }
 
+// GetOperation is the operation; nil of no method.
+func (m *Method) GetOperation() *apiv1.Operation {
+	if m == nil {
+		return nil
+	}
+	return m.Operation
+}
+
 // A Contract is the set of all typed RPCs. It does not change once built.
 type Contract struct {
 	files   *protoregistry.Files

@@ -49,7 +49,7 @@ func (c *Contract) Route(method, path string) (Route, error) {
 	if err != nil {
 		return Route{}, err
 	}
-	first, rest, _ := strings.Cut(path[1:], "/")
+	first, _, _ := strings.Cut(path[1:], "/")
 	if first == "api" {
 		return Route{}, errors.New("leave /api/v1 out")
 	}
@@ -57,22 +57,70 @@ func (c *Contract) Route(method, path string) (Route, error) {
 		return Route{}, err
 	}
 	r := Route{Path: path}
-	scope, owned := scopes[first]
-	if owned && rest != "" {
-		r.Owner, _, _ = strings.Cut(rest, "/")
-		if err := OwnerID(scope, r.Owner); err != nil {
-			return Route{}, err
-		}
-	} else {
-		scope = apiv1.Scope_SCOPE_NONE
+	scope, id, err := Owner(path)
+	if err != nil {
+		return Route{}, err
 	}
-	if r.Method = c.find(verb, path); r.Method != nil {
+	r.Owner = id
+	if r.Method = c.Find(verb, path); r.Method != nil {
 		r.Operation = r.Method.Operation
 		return r, nil
 	}
 	r.Unowned = r.Owner == ""
 	r.Operation = &apiv1.Operation{Id: UnknownOperation, Verb: verb, Path: path, Scope: scope, RetryClass: retryClass(verb)}
 	return r, nil
+}
+
+// Owner gives what the first two segments of a canonical path name: an organization,
+// a network or a device. The scope is none, and the id empty, where they name nothing
+// that has an owner.
+func Owner(path string) (scope apiv1.Scope, id string, err error) {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	scope, owned := scopes[first]
+	if !owned || rest == "" {
+		return apiv1.Scope_SCOPE_NONE, "", nil
+	}
+	id, _, _ = strings.Cut(rest, "/")
+	return scope, id, OwnerID(scope, id)
+}
+
+// Batched finds the operation that an action of a batch performs, by the action's
+// resource, as a canonical path, and its operation (create, update, destroy, or a
+// word of the operation's own); nil when the contract knows none.
+func (c *Contract) Batched(resource, operation string) *Method {
+	var found *Method
+	for _, m := range c.methods {
+		a := m.Operation.GetBatchAction()
+		if a == nil || m.Streaming || a.GetOperation() != operation || !Fills(a.GetResource(), resource) {
+			continue
+		}
+		// A fixed segment goes before a parameter.
+		if found == nil || strings.Count(a.GetResource(), "{") < strings.Count(found.Operation.GetBatchAction().GetResource(), "{") {
+			found = m
+		}
+	}
+	return found
+}
+
+// Fills tells whether a canonical path is a template with its parameters filled.
+func Fills(template, path string) bool {
+	for {
+		want, template2, more := strings.Cut(template, "/")
+		have, path2, rest := strings.Cut(path, "/")
+		if !strings.HasPrefix(want, "{") && want != have || more != rest {
+			return false
+		}
+		if !more {
+			return true
+		}
+		template, path = template2, path2
+	}
+}
+
+// Find gives the operation of a verb and a canonical path; nil when the contract
+// knows none. A fixed segment goes before a parameter.
+func (c *Contract) Find(verb apiv1.Verb, path string) *Method {
+	return c.root.find(verb, strings.TrimPrefix(path, "/"))
 }
 
 // spelled refuses a first segment that is one of the contract's but for its case: a
@@ -163,12 +211,6 @@ func (n *node) child(segment string) *node {
 		n.fixed[segment] = c
 	}
 	return c
-}
-
-// find gives the operation of a canonical path; nil when the contract knows none.
-// A fixed segment goes before a parameter.
-func (c *Contract) find(verb apiv1.Verb, path string) *Method {
-	return c.root.find(verb, strings.TrimPrefix(path, "/"))
 }
 
 func (n *node) find(verb apiv1.Verb, path string) *Method {

@@ -91,6 +91,12 @@ func TestEveryRPCHasADecision(t *testing.T) {
 		}
 		return err == nil
 	}
+	named := 0
+	defer func() {
+		if named != 15 {
+			t.Errorf("%d operations have to be named by a rule; read what is new in the document", named)
+		}
+	}()
 	for name, q := range all {
 		if _, err := nothing.Decide(identity.Caller{ID: "stranger"}, q); fault.As(err) == nil {
 			t.Errorf("%s: a stranger may (error %v)", name, err)
@@ -99,14 +105,15 @@ func TestEveryRPCHasADecision(t *testing.T) {
 			t.Errorf("%s: allowed without a rule", name)
 		}
 		typed := q.RPC == ""
-		if may(reads, q) != (typed && q.Read) || may(writes, q) != (typed && !q.Read) {
+		named += map[bool]int{true: 1}[q.ByName]
+		if may(reads, q) != (typed && q.Read && !q.ByName) || may(writes, q) != (typed && !q.Read && !q.ByName) {
 			t.Errorf("%s: verb classes do not tell: read %v", name, q.Read)
 		}
 		if may(looks, q) != (!typed && q.RPC != "Call") {
 			t.Errorf("%s: rpc * decides wrongly", name)
 		}
 		for s, p := range bySection {
-			if may(p, q) != (typed && q.Section == s) {
+			if may(p, q) != (typed && q.Section == s && !q.ByName) {
 				t.Errorf("%s: section %s decides wrongly", name, s)
 			}
 		}

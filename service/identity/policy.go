@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -44,7 +45,7 @@ func everything() *rule {
 	return &rule{
 		name: "no rules: anonymous may do everything", callers: Names{exact: []string{anonymousID}},
 		sections: map[string]verbs{anyName: reads | writes}, rpcs: all, call: reads | writes,
-		everywhere: true, weight: 1, share: 1, priority: Critical, usual: Normal,
+		unknown: true, named: true, everywhere: true, weight: 1, share: 1, priority: Critical, usual: Normal,
 	}
 }
 
@@ -146,6 +147,17 @@ func (d *Decision) Allows(organization string) bool {
 // allowed on the same terms whoever owns what it is about. Where it does make
 // one, only the true owner counts, never what the caller says about it.
 func (d *Decision) Anywhere() bool { return len(d.rules) > 0 && d.rules[0].everywhere }
+
+// Everywhere reports whether the call is allowed whoever owns what it is about,
+// whatever the terms.
+func (d *Decision) Everywhere() bool {
+	return slices.ContainsFunc(d.rules, func(r *rule) bool { return r.everywhere })
+}
+
+// Same reports whether two decisions were made by the same rules, for the same caller.
+func (d *Decision) Same(other *Decision) bool {
+	return d.caller == other.caller && slices.Equal(d.rules, other.rules)
+}
 
 // Narrow gives the decision for one organization once it is known: of the rules
 // that allow the call, the first that holds there. The error is as Decide's.

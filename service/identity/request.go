@@ -19,6 +19,12 @@ type Request struct {
 	// Organization that owns what the call is about; NoOrganization when it
 	// belongs to none; empty while that is not known.
 	Organization string
+	// ByName marks an operation that only a rule that names it allows: neither a
+	// section nor the RPC Call reaches it. See NeedsName.
+	ByName bool
+	// Unowned marks an operation that the contract does not know, on a path that does
+	// not name its owner: only a rule that says so (unknown: true) reaches it.
+	Unowned bool
 	// Priority that the caller asked for, or Unsaid.
 	Priority Priority
 }
@@ -46,7 +52,7 @@ func NewRequest(rpc string, op *apiv1.Operation) (Request, error) {
 	if op.GetId() == "" || op.GetVerb() == apiv1.Verb_VERB_UNSPECIFIED || !strings.HasPrefix(service, sectionPrefix) || !ok || rest == "" {
 		return Request{}, fmt.Errorf("identity: %s performs no Dashboard operation, and no rule can allow it", rpc)
 	}
-	q := Request{Section: section, Operation: op.GetId(), Read: op.GetVerb() == apiv1.Verb_VERB_GET}
+	q := Request{Section: section, Operation: op.GetId(), Read: op.GetVerb() == apiv1.Verb_VERB_GET, ByName: NeedsName(op)}
 	if op.GetScope() == apiv1.Scope_SCOPE_NONE {
 		q.Organization = NoOrganization
 	}
@@ -60,6 +66,12 @@ func (q *Request) about() string {
 		class = "read"
 	}
 	switch {
+	case q.ByName && q.Operation != "":
+		return q.Operation + ", which makes, shows or takes away credentials and has to be named by a rule (operation: " + q.Operation + ")"
+	case q.ByName:
+		return "what makes, shows or takes away credentials and is not an operation of the contract"
+	case q.Unowned:
+		return "the RPC Call for a path that the contract does not know and that names no owner (unknown: true)"
 	case q.RPC == rpcCall:
 		return "the RPC Call for a " + class
 	case q.RPC != "":

@@ -58,6 +58,11 @@ type Defaults struct {
 
 // A Grant is operations that a rule allows. It names one of Section, Operation
 // and RPC.
+//
+// What makes, shows or takes away credentials (API keys, administrators, SAML, the
+// login's restrictions, tokens of virtual appliances) is allowed by Operation alone:
+// no section reaches it, and Call only beside its name in the same rule. An action
+// batch is allowed when each of its actions is, as if it had been called by itself.
 type Grant struct {
 	// Section is a section of the Dashboard's API in the vendor's spelling
 	// (cellularGateway) or the contract's (cellular_gateway); "*" for all.
@@ -71,6 +76,11 @@ type Grant struct {
 	// Verbs narrows a section, or Call: read (GET), write (PUT, POST, DELETE), or
 	// both. Required there, and not taken elsewhere.
 	Verbs []string `yaml:"verbs"`
+	// Unknown lets Call reach paths that the contract does not know and that do not
+	// begin with an organization, a network or a device: /foo, or what is new below
+	// /administered. Nobody can say whose they are, so a rule with it has all
+	// organizations.
+	Unknown bool `yaml:"unknown"`
 }
 
 // NoOrganization is what stands for the organization of an operation that
@@ -148,6 +158,8 @@ type rule struct {
 	operations    map[string]struct{}
 	rpcs          map[string]struct{}
 	call          verbs
+	unknown       bool // Call reaches what is nobody's
+	named         bool // what has to be named is allowed without: the rule that stands in for all
 	everywhere    bool
 	organizations map[string]struct{}
 	weight        float64
@@ -193,6 +205,9 @@ func (r *Rule) compile(known *known) (*rule, error) {
 		}
 		out.organizations[o] = struct{}{}
 	}
+	if out.unknown && !out.everywhere {
+		return nil, fmt.Errorf("operations: unknown: true goes with organizations: [%q] alone; whose such a path is cannot be known", anyName)
+	}
 	if r.Weight == 0 {
 		out.weight = 1
 	}
@@ -237,6 +252,9 @@ func (g *Grant) compile(out *rule, known *known) error {
 	if len(g.Verbs) > 0 && (g.Operation != "" || g.RPC != "" && g.RPC != rpcCall) {
 		return errors.New("verbs: narrows a section, or the RPC Call, and nothing else")
 	}
+	if g.Unknown && g.RPC != rpcCall {
+		return errors.New("unknown: goes with the RPC Call, and with nothing else")
+	}
 	switch {
 	case g.Section != "":
 		v, err := parseVerbs(g.Verbs)
@@ -259,6 +277,7 @@ func (g *Grant) compile(out *rule, known *known) error {
 			return err
 		}
 		out.call |= v
+		out.unknown = out.unknown || g.Unknown
 	default:
 		if !known.rpc(g.RPC) {
 			return fmt.Errorf("rpc: %q is not a method of BrokerService", clip(g.RPC))
@@ -270,9 +289,16 @@ func (g *Grant) compile(out *rule, known *known) error {
 
 // allows reports whether the rule allows the operation, to whomever and wherever.
 func (r *rule) allows(q *Request) bool {
+	if q.RPC == rpcCall && r.call&verbsOf(q.Read) == 0 || q.Unowned && !r.unknown {
+		return false
+	}
+	if q.ByName {
+		_, ok := r.operations[q.Operation]
+		return ok || r.named
+	}
 	if q.RPC != "" {
 		if q.RPC == rpcCall {
-			return r.call&verbsOf(q.Read) != 0
+			return true
 		}
 		_, all := r.rpcs[anyName]
 		_, ok := r.rpcs[q.RPC]

@@ -116,7 +116,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
 		return f
 	}
 	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner}
-	ask, err := question(caller, route, ownKey)
+	ask, err := question(caller, route, t.query, body, ownKey)
 	if err != nil {
 		return named(faultOf(err), call)
 	}
@@ -137,8 +137,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
 
 // question is what rules and keys are asked about a request. What the contract does
 // not know is asked about as the RPC Call is.
-func question(caller identity.Caller, route contract.Route, ownKey string) (access.Question, error) {
-	q := access.Question{Caller: caller, Scope: route.Operation.GetScope(), Owner: route.Owner,
+func question(caller identity.Caller, route contract.Route, query string, body []byte, ownKey string) (access.Question, error) {
+	q := access.Question{Caller: caller, Operation: route.Operation, Owner: route.Owner, Unowned: route.Unowned,
+		Query: query, Body: body,
 		OwnKey: ownKey, OwnKeyField: "Authorization", OwnKeyOptional: true}
 	q.Request = identity.Request{RPC: "Call", Read: route.Operation.GetVerb() == apiv1.Verb_VERB_GET}
 	if route.Method != nil {
