@@ -25,12 +25,12 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh profile
+.PHONY: run test soak setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh clients profile
 
 run:
 	go run ./cmd/merakid -sandbox
 
-test: setup check unit document fuzz mesh examples manifests
+test: setup check unit document fuzz mesh clients examples manifests
 
 setup: $(BUF) $(SPEC)
 	sh .ci/setup
@@ -48,9 +48,9 @@ $(BUF): Makefile
 
 check: $(BUF) generated breaking
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -pgo=off -tags openapi,mesh,soak $(OURS)
+	go vet -pgo=off -tags openapi,mesh,soak,clients $(OURS)
 	go vet -pgo=off -tags xds ./cmd/merakid
-	go tool staticcheck -tags openapi,mesh,soak $(OURS)
+	go tool staticcheck -tags openapi,mesh,soak,clients $(OURS)
 	$(BUF) lint
 
 unit:
@@ -115,3 +115,10 @@ mesh:
 	sh deploy/tools .bin
 	go build -o .bin/deploy/merakid ./cmd/merakid
 	ENVOY=$(BIN)/deploy/venv/bin/envoy MERAKID=$(BIN)/deploy/merakid go test -tags mesh -count=1 ./deploy/mesh
+
+# The clients that users have, against the REST face.
+clients:
+	sh deploy/rest/tools .bin
+	mkdir -p .bin/deploy
+	go build -o .bin/deploy/merakid ./cmd/merakid
+	CLIENTS=$(BIN)/rest MERAKID=$(BIN)/deploy/merakid go test -tags clients -count=1 ./deploy/rest

@@ -32,6 +32,9 @@ type Config struct {
 	// gRPC: see docs/rest.md. Off when absent; 127.0.0.1:8081 with Sandbox. An address
 	// that others can reach needs a source of identity, or AnonymousEverywhere.
 	REST string `yaml:"rest"`
+	// restUnasked tells that nobody has asked for REST: it is left out where its
+	// port is taken.
+	restUnasked bool
 	// Upstream is the Dashboard's base address. Default https://api.meraki.com/api/v1.
 	Upstream string `yaml:"upstream"`
 	// UpstreamPlainHTTP allows an upstream with http on another machine than this
@@ -195,7 +198,7 @@ func (c *Config) complete() error {
 		c.Drain.Settle = &settle
 	}
 	if c.Sandbox && c.REST == "" {
-		c.REST = sandboxREST
+		c.REST, c.restUnasked = sandboxREST, true
 	}
 	if c.Log.Format == "" {
 		c.Log.Format = "json"

@@ -58,11 +58,15 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 	d.banner(out, rpcs.Addr(), ops.Addr())
 	if d.rest != nil {
 		requests, err := net.Listen("tcp", c.REST)
-		if err != nil {
+		switch {
+		case err == nil:
+			go func() { failed <- d.serveREST(callers.Limit(requests, "rest")) }()
+			d.restBanner(out, requests.Addr())
+		case c.restUnasked:
+			log.Info("no REST beside this sandbox: its port is taken; name another with -rest", "error", err)
+		default:
 			return fmt.Errorf("rest: %w", err)
 		}
-		go func() { failed <- d.serveREST(callers.Limit(requests, "rest")) }()
-		d.restBanner(out, requests.Addr())
 	}
 
 	select {

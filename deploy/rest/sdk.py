@@ -69,9 +69,9 @@ def tour(dash):
 
 def iterate(cls):
     kwargs = options(cls)
+    org = cls(**kwargs).organizations.getOrganizations()[0]["id"]
     kwargs["use_iterator_for_get_pages"] = True
     dash = cls(**kwargs)
-    org = next(iter(dash.organizations.getOrganizations(total_pages=-1)))["id"]
     return len({n["id"] for n in dash.organizations.getOrganizationNetworks(org, perPage=3, total_pages=-1)})
 
 

@@ -1,0 +1,167 @@
+//go:build clients
+
+// Package rest runs the clients that users have against the REST face of the
+// broker's daemon, with the simulated Dashboard behind it: make clients.
+package rest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/sandbox"
+)
+
+// clientsKey is what the clients send as their key. The sandbox does not take it.
+const clientsKey = "9876543210987654321098765432109876543210"
+
+// brokersKey is the one that the sandbox takes.
+const brokersKey = "0123456789012345678901234567890123456789"
+
+// A stand is a daemon in front of a simulated Dashboard.
+type stand struct {
+	sandbox *sandbox.Sandbox
+	rest    string // base address
+}
+
+func newStand(t *testing.T, options sandbox.Options) *stand {
+	t.Helper()
+	s := new(stand)
+	contracts, err := contract.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Keys = map[string][]string{brokersKey: nil}
+	if s.sandbox, err = sandbox.New(contracts, options); err != nil {
+		t.Fatal(err)
+	}
+	upstream := httptest.NewServer(s.sandbox.Handler())
+	t.Cleanup(upstream.Close)
+	merakid := exec.CommandContext(t.Context(), os.Getenv("MERAKID"), "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-rest", "127.0.0.1:0", "-upstream", upstream.URL+"/api/v1")
+	merakid.Env = append(os.Environ(), "MERAKI_DASHBOARD_API_KEY="+brokersKey)
+	out, err := merakid.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := merakid.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = merakid.Wait() }) // after t.Context has ended it
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, at, ok := strings.Cut(lines.Text(), "curl "); ok {
+			s.rest = strings.TrimSuffix(at, "/organizations")
+			break
+		}
+	}
+	if s.rest == "" {
+		t.Fatal("merakid has not said where REST is")
+	}
+	go func() {
+		for lines.Scan() { // so that it is never held up by its log
+			continue
+		}
+	}()
+	return s
+}
+
+// past gives the User-Agents that have reached the Dashboard beside the broker's.
+func (s *stand) past() []string {
+	var out []string
+	for agent := range s.sandbox.Stats().UserAgents {
+		if agent != "MerakiBroker/1.0 MerakiBroker" {
+			out = append(out, agent)
+		}
+	}
+	return out
+}
+
+// sdk runs sdk.py with a version of the vendor's SDK.
+func (s *stand) sdk(t *testing.T, version, mode, action string) map[string]any {
+	t.Helper()
+	python := filepath.Join(os.Getenv("CLIENTS"), "meraki-"+version, "bin", "python")
+	c := exec.CommandContext(t.Context(), python, "sdk.py", s.rest, clientsKey, mode, action)
+	var failed strings.Builder
+	c.Stderr = &failed
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, failed.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	var seen map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &seen); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return seen
+}
+
+// each runs a test with both generations of the SDK, synchronous and asynchronous.
+func each(t *testing.T, options sandbox.Options, test func(t *testing.T, s *stand, version, mode string)) {
+	for _, version := range []string{"4.7.0", "1.54.0"} {
+		for _, mode := range []string{"sync", "aio"} {
+			t.Run(version+" "+mode, func(t *testing.T) { test(t, newStand(t, options), version, mode) })
+		}
+	}
+}
+
+// TestSDK: lists over four pages both ways, as a list and by iterator, a create, an
+// update, a delete, a 404 and a 400.
+func TestSDK(t *testing.T) {
+	each(t, sandbox.Options{NetworksPerOrganization: 11}, func(t *testing.T, s *stand, version, mode string) {
+		seen := s.sdk(t, version, mode, "tour")
+		iterated := 11.0
+		if version == "1.54.0" && mode == "sync" {
+			iterated = 9 // its iterator ends before it gives out the last page, whatever the server
+		}
+		for key, want := range map[string]any{
+			"organizations": 3.0, "networks": 11.0, "distinct": 11.0, "backwards": 11.0, "iterated": iterated, "created": true, "updated": true,
+			"not_found": 404.0, "not_found_errors": true, "bad_request": 400.0, "bad_request_errors": true,
+		} {
+			if seen[key] != want {
+				t.Errorf("%s: %v, want %v", key, seen[key], want)
+			}
+		}
+		if past := s.past(); len(past) > 0 {
+			t.Errorf("requests came past the broker, from %q", past)
+		}
+	})
+}
+
+// TestTwentyThreadsAtTwiceTheBudget: every call is answered, and the Dashboard says
+// 429 to none.
+func TestTwentyThreadsAtTwiceTheBudget(t *testing.T) {
+	each(t, sandbox.Options{}, func(t *testing.T, s *stand, version, mode string) {
+		seen := s.sdk(t, version, mode, "load")
+		ended, _ := seen["ended"].(map[string]any)
+		if len(ended) != 1 || ended["ok"] != seen["calls"] {
+			t.Errorf("%v", seen)
+		}
+		if n := s.sandbox.Stats().Total.LimitedByOrganization; n > 0 {
+			t.Errorf("%d 429s at the Dashboard", n)
+		}
+		if past := s.past(); len(past) > 0 {
+			t.Errorf("requests came past the broker, from %q", past)
+		}
+	})
+}
+
+// TestCurl: both headers in which keys are sent.
+func TestCurl(t *testing.T) {
+	s := newStand(t, sandbox.Options{})
+	for _, header := range []string{"Authorization: Bearer " + clientsKey, "X-Cisco-Meraki-API-Key: " + clientsKey} {
+		out, err := exec.CommandContext(t.Context(), "curl", "--silent", "--show-error", "--fail", "--max-time", fmt.Sprint(int((20 * time.Second).Seconds())),
+			"--header", header, s.rest+"/organizations").Output()
+		var rows []any
+		if err != nil || json.Unmarshal(out, &rows) != nil || len(rows) != 3 {
+			t.Errorf("%s: %v %s", header[:20], err, out)
+		}
+	}
+}
