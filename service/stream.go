@@ -1,7 +1,9 @@
 package service
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/maphash"
 	"strconv"
@@ -87,8 +89,7 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 		if err != nil {
 			return p.afterPages(err)
 		}
-		p.sent++
-		if next == nil || samePage(call, next) {
+		if next == nil || samePage(call, next) || p.beforeRecords(next) {
 			return nil
 		}
 		if p.repeats(call, next) {
@@ -96,7 +97,9 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 		}
 		select {
 		case <-passed:
-			pause(ctx, pageDelay)
+			if p.sent > 0 {
+				pause(ctx, pageDelay)
+			}
 		case <-ctx.Done():
 		case <-p.lifetime.Done():
 			return p.afterPages(errStopping)
@@ -118,6 +121,10 @@ func (p *paging) page(ctx context.Context, stream grpc.ServerStream, call *broke
 	if err != nil {
 		return nil, nil, err
 	}
+	next = following(answer, p.operation.GetPaging().GetStyle())
+	if p.sent > 0 && next != nil && withoutRows(answer.Body) {
+		return next, alreadyPassed, nil
+	}
 	out, err := p.write(ctx, answer)
 	if err != nil {
 		return nil, nil, err
@@ -130,7 +137,56 @@ func (p *paging) page(ctx context.Context, stream grpc.ServerStream, call *broke
 	if err := stream.SendMsg(out); err != nil {
 		return nil, nil, err
 	}
-	return following(answer, p.operation.GetPaging().GetStyle()), passed, nil
+	p.sent++
+	return next, passed, nil
+}
+
+// alreadyPassed stands for the last byte of a page that is not sent.
+var alreadyPassed = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// firstRecord is when the vendor's records begin. Links backward lead on before it,
+// from one empty page to the next; the vendor's own SDK ends there, too.
+var firstRecord = time.Date(2014, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// beforeRecords tells a link backward that leads to a time before the vendor's records.
+func (p *paging) beforeRecords(next *dashboard.Link) bool {
+	if p.operation.GetPaging().GetStyle() != apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339, next.EndingBefore)
+	return err == nil && at.Before(firstRecord)
+}
+
+// withoutRows tells a page without rows: an empty list, or an object all of whose
+// lists are empty. Such a page tells a reader of the stream nothing, except as the
+// first one or the last.
+func withoutRows(body []byte) bool {
+	if len(body) > 1<<10 {
+		return false // what holds no rows is short
+	}
+	if trimmed := bytes.TrimSpace(body); bytes.Equal(trimmed, []byte("[]")) {
+		return true
+	}
+	var page map[string]json.RawMessage
+	if json.Unmarshal(body, &page) != nil {
+		return false
+	}
+	lists := 0
+	for _, value := range page {
+		var rows []json.RawMessage
+		if json.Unmarshal(value, &rows) != nil || rows == nil {
+			continue
+		}
+		if len(rows) > 0 {
+			return false
+		}
+		lists++
+	}
+	return lists > 0
 }
 
 // afterPages is the error of a stream that has sent pages. That this replica stops
