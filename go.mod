@@ -7,6 +7,7 @@ require (
 	github.com/bufbuild/protocompile v0.14.1 // merakigen reads the protos that are the lock, without a protoc
 	github.com/envoyproxy/go-control-plane v0.14.0 // tests: a control plane to be told by, for xDS
 	github.com/envoyproxy/go-control-plane/envoy v1.39.1-0.20260819172001-e6e3fd93e4be // tests: its messages
+	github.com/go-jose/go-jose/v4 v4.1.4 // reads the keys of token issuers (JWKS)
 	github.com/golang-jwt/jwt/v5 v5.3.1 // callers' tokens
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // bounded maps that forget what was used least
 	github.com/prometheus/client_golang v1.25.0 // metrics
@@ -38,7 +39,6 @@ require (
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect
 	github.com/envoyproxy/go-control-plane/ratelimit v0.1.0 // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
-	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/google/uuid v1.6.0 // indirect

@@ -39,6 +39,7 @@ type daemon struct {
 	// certificates are those of the gRPC port and of REST; nil without TLS.
 	certificates *credential.Certificates
 	rest         *http.Server // nil where REST is off
+	ready        func() error // whether callers can be known
 }
 
 // close undoes build, last first.
@@ -90,6 +91,8 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 		return nil, err
 	}
 	keyGauges(metrics.Registry(), access.Keys)
+	tokenGauges(metrics.Registry(), access.Resolver)
+	d.ready = access.Resolver.Ready
 	transport, err := d.transport(c, files)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 // keyGauges show which configured keys the Dashboard does not take. Names come
@@ -20,4 +21,23 @@ func keyGauges(to prometheus.Registerer, keys *credential.Store) {
 			return 0
 		}))
 	}
+}
+
+// tokenGauges tell how many keys there are to check tokens with, and how many of the
+// issuer's are left out.
+func tokenGauges(to prometheus.Registerer, callers *identity.Resolver) {
+	to.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "merakibroker_token_keys", Help: "Keys to check tokens with; 0 also where tokens are off.",
+		}, func() float64 {
+			usable, _ := callers.TokenKeys()
+			return float64(usable)
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "merakibroker_token_keys_left_out", Help: "Keys of the issuer's latest document that cannot be used: too weak, broken, secret, or of a type that is not known.",
+		}, func() float64 {
+			_, leftOut := callers.TokenKeys()
+			return float64(leftOut)
+		}),
+	)
 }

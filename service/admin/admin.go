@@ -21,12 +21,15 @@ import (
 // maxRequestHeaders bounds how long the headers of a request may take to arrive.
 const maxRequestHeaders = 10 * time.Second
 
-// A Config is what a Server is made of. All of it is required.
+// A Config is what a Server is made of. All of it but Ready is required.
 type Config struct {
 	// Metrics answers Prometheus.
 	Metrics http.Handler
 	// Health is the health service that callers of the gRPC port are answered by.
 	Health healthpb.HealthServer
+	// Ready says why calls should not come here yet, beside draining; nil for no such
+	// reason ever.
+	Ready func() error
 	// Reflect registers reflection of the RPCs that the gRPC port serves.
 	Reflect func(grpc.ServiceRegistrar)
 	Log     *slog.Logger
@@ -35,6 +38,7 @@ type Config struct {
 // A Server answers on the operator's port.
 type Server struct {
 	health       healthpb.HealthServer
+	whyNot       func() error
 	http         *http.Server
 	grpc         *grpc.Server
 	stopChannelz func()
@@ -42,7 +46,7 @@ type Server struct {
 
 // New makes a Server. Nothing listens yet.
 func New(c Config) *Server {
-	s := &Server{health: c.Health, grpc: grpc.NewServer()}
+	s := &Server{health: c.Health, whyNot: c.Ready, grpc: grpc.NewServer()}
 	var err error
 	if s.stopChannelz, err = grpcadmin.Register(s.grpc); err != nil {
 		c.Log.Warn("channelz is not served", "error", err)
@@ -92,12 +96,19 @@ func (s *Server) Close() {
 
 // ready says whether calls should come here. Neither the shared store nor the
 // Dashboard has a say: without the one the broker is degraded and still right,
-// without the other no replica is better than this one.
+// without the other no replica is better than this one. Without keys to check tokens
+// with, others may be: those that had them before the issuer was gone.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.health.Check(r.Context(), &healthpb.HealthCheckRequest{})
 	if err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
+	}
+	if s.whyNot != nil {
+		if err := s.whyNot(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	_, _ = w.Write([]byte("ok\n"))
 }

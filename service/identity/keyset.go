@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -13,9 +12,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // A keySet is public keys that tokens are checked with. It does not change.
@@ -33,28 +33,33 @@ const (
 	maxTokenKeys = 100
 	// minRSABits is what NIST SP 800-131A asks for.
 	minRSABits = 2048
+	// maxRSABits bounds the work that one token asks for.
+	maxRSABits = 16384
 )
 
 var errNoTokenKey = errors.New("holds no public key that can check a token")
 
 // parseKeySet reads a JSON Web Key Set (RFC 7517), or PEM blocks of public keys
-// and certificates.
-func parseKeySet(b []byte) (keySet, error) {
+// and certificates. skipped says which keys of a set cannot be used, and why; it is an
+// error only where none can.
+func parseKeySet(b []byte) (set keySet, skipped []error, err error) {
 	b = bytes.TrimSpace(b)
-	read := parsePEM
 	if bytes.HasPrefix(b, []byte("{")) {
-		read = parseJWKS
+		set, skipped, err = parseJWKS(b)
+	} else {
+		set, err = parsePEM(b)
 	}
-	set, err := read(b)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
+	case len(set) == 0 && len(skipped) > 0:
+		return nil, skipped, fmt.Errorf("%w: %w", errNoTokenKey, errors.Join(skipped[:min(len(skipped), 3)]...))
 	case len(set) == 0:
-		return nil, errNoTokenKey
+		return nil, nil, errNoTokenKey
 	case len(set) > maxTokenKeys:
-		return nil, fmt.Errorf("holds more than %d keys", maxTokenKeys)
+		return nil, skipped, fmt.Errorf("holds more than %d keys", maxTokenKeys)
 	}
-	return set, nil
+	return set, skipped, nil
 }
 
 func parsePEM(b []byte) (keySet, error) {
@@ -93,112 +98,72 @@ func parsePEM(b []byte) (keySet, error) {
 	}
 }
 
-// A jwk is what is read of one key of a set: RFC 7517 section 4, RFC 7518
-// section 6, RFC 8037 section 2.
-type jwk struct {
-	Kty, Use, Alg, Kid, Crv string
-	KeyOps                  []string `json:"key_ops"`
-	N, E, X, Y, D, K        string
-}
-
-func parseJWKS(b []byte) (keySet, error) {
+// parseJWKS reads a set key by key: one that cannot be used costs only itself. A set
+// may hold keys for other uses and of types to come (RFC 7517 section 5), and an issuer
+// may publish one that is too weak beside a good one.
+func parseJWKS(b []byte) (set keySet, skipped []error, err error) {
 	var doc struct {
-		Keys []jwk `json:"keys"`
+		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(b, &doc); err != nil {
-		return nil, errors.New("is not a JSON Web Key Set")
+		return nil, nil, errors.New("is not a JSON Web Key Set")
 	}
-	var set keySet
-	for i, k := range doc.Keys {
-		// A set may hold keys for other uses, and of types to come: RFC 7517 section 5.
-		if k.Use != "" && k.Use != "sig" || len(k.KeyOps) > 0 && !slices.Contains(k.KeyOps, "verify") {
-			continue
-		}
-		if k.D != "" || k.K != "" {
-			return nil, fmt.Errorf("keys[%d] is a secret key; checking a token takes the public one alone", i)
-		}
-		public, err := k.public()
-		if err == nil && public != nil {
-			err = usable(public)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("keys[%d]: %w", i, err)
-		}
-		if public != nil {
-			set = append(set, tokenKey{id: k.Kid, alg: k.Alg, public: public})
+	for i, raw := range doc.Keys {
+		key, used, err := parseJWK(raw)
+		switch {
+		case err != nil:
+			skipped = append(skipped, fmt.Errorf("keys[%d] %w", i, err))
+		case used:
+			set = append(set, key)
 		}
 	}
-	return set, nil
+	return set, skipped, nil
 }
 
-// public gives the key; nil for a type that is not known.
-func (k *jwk) public() (crypto.PublicKey, error) {
-	switch k.Kty {
-	case "RSA":
-		n, err := k.number("n", k.N)
-		if err != nil {
-			return nil, err
-		}
-		e, err := k.number("e", k.E)
-		if err != nil {
-			return nil, err
-		}
-		exponent := new(big.Int).SetBytes(e)
-		if !exponent.IsInt64() || exponent.Int64() < 3 || exponent.Int64() > 1<<31-1 {
-			return nil, errors.New("e is not an exponent")
-		}
-		return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}, nil
-	case "EC":
-		return k.ecdsa()
-	case "OKP":
-		x, err := k.number("x", k.X)
-		if err != nil || k.Crv != "Ed25519" {
-			return nil, err
-		}
-		if len(x) != ed25519.PublicKeySize {
-			return nil, errors.New("x has not the length of an Ed25519 key")
-		}
-		return ed25519.PublicKey(x), nil
+// parseJWK reads one key; used is false for one that is meant for something else
+// than signatures.
+func parseJWK(raw json.RawMessage) (key tokenKey, used bool, err error) {
+	var meant struct {
+		Type string   `json:"kty"`
+		Use  string   `json:"use"`
+		Ops  []string `json:"key_ops"`
+		X    string   `json:"x"`
 	}
-	return nil, nil
-}
-
-func (k *jwk) ecdsa() (crypto.PublicKey, error) {
-	curves := map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()}
-	curve, ok := curves[k.Crv]
-	if !ok {
-		return nil, nil
+	if err := json.Unmarshal(raw, &meant); err != nil {
+		return tokenKey{}, false, errors.New("is not a key")
 	}
-	x, err := k.number("x", k.X)
-	if err != nil {
-		return nil, err
+	if meant.Use != "" && meant.Use != "sig" || len(meant.Ops) > 0 && !slices.Contains(meant.Ops, "verify") {
+		return tokenKey{}, false, nil
 	}
-	y, err := k.number("y", k.Y)
-	if err != nil {
-		return nil, err
+	var k jose.JSONWebKey
+	if err := k.UnmarshalJSON(raw); err != nil {
+		// The library's text may quote the document.
+		return tokenKey{}, false, errors.New("cannot be read, or is of a type that is not known")
 	}
-	size := (curve.Params().BitSize + 7) / 8
-	if len(x) != size || len(y) != size {
-		return nil, fmt.Errorf("x and y have not the length of %s", k.Crv)
+	if !k.IsPublic() {
+		return tokenKey{}, false, errors.New("is a secret key; checking a token takes the public one alone")
 	}
-	// Checks that the point is on the curve.
-	return ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
-}
-
-func (k *jwk) number(name, text string) ([]byte, error) {
-	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
-	if err != nil || len(b) == 0 {
-		return nil, fmt.Errorf("%s is missing or not base64url", name)
+	if err := usable(k.Key); err != nil {
+		return tokenKey{}, false, err
 	}
-	return b, nil
+	// The library fills a short Edwards key up with zeros.
+	if meant.Type == "OKP" && base64.RawURLEncoding.DecodedLen(len(strings.TrimRight(meant.X, "="))) != ed25519.PublicKeySize {
+		return tokenKey{}, false, errors.New("has not the length of an Ed25519 key")
+	}
+	return tokenKey{id: k.KeyID, alg: k.Algorithm, public: k.Key}, true, nil
 }
 
 // usable refuses keys that are too weak or of no type that signs tokens.
 func usable(public crypto.PublicKey) error {
 	switch p := public.(type) {
 	case *rsa.PublicKey:
-		if p.N.BitLen() < minRSABits {
+		switch {
+		case p.N.BitLen() < minRSABits:
 			return fmt.Errorf("is an RSA key of %d bits; %d are the least", p.N.BitLen(), minRSABits)
+		case p.N.BitLen() > maxRSABits:
+			return fmt.Errorf("is an RSA key of %d bits; %d are the most", p.N.BitLen(), maxRSABits)
+		case p.E < 3 || p.E%2 == 0 || p.E > 1<<31-1 || p.N.Bit(0) == 0:
+			return errors.New("is an RSA key with an exponent or a modulus that none has")
 		}
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	default:

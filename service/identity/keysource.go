@@ -30,6 +30,10 @@ const (
 // watcher of the file; those of an address it fetches itself until it is closed.
 type keySource struct {
 	set atomic.Pointer[keySet]
+	// skipped is how many keys of the latest document could not be used.
+	skipped atomic.Int64
+	// said is the latest warning about such keys; used by one goroutine at a time.
+	said string
 
 	url     string
 	client  *http.Client
@@ -50,7 +54,7 @@ func (s *keySource) keys() *keySet { return s.set.Load() }
 
 // load takes the contents of a file.
 func (s *keySource) load(contents [][]byte) error {
-	set, err := parseKeySet(contents[0])
+	set, err := s.read(contents[0])
 	if err != nil {
 		return err
 	}
@@ -58,12 +62,28 @@ func (s *keySource) load(contents [][]byte) error {
 	return nil
 }
 
+// read takes a document apart, and warns of keys that cannot be used: once, until
+// they are others.
+func (s *keySource) read(document []byte) (keySet, error) {
+	set, skipped, err := parseKeySet(document)
+	s.skipped.Store(int64(len(skipped)))
+	text := ""
+	if len(skipped) > 0 {
+		text = clip(errors.Join(skipped...).Error())
+	}
+	if text != s.said && text != "" {
+		s.log.Warn("keys to check tokens with are left out, because they cannot be used", "left_out", len(skipped), "in_use", len(set), "reasons", text)
+	}
+	s.said = text
+	return set, err
+}
+
 // fetchFrom makes it fetch from an address, at once and then again and again.
 // An issuer that does not answer does not keep the broker from starting: tokens
 // are refused, with that reason, until it does.
-func (s *keySource) fetchFrom(url string, client *http.Client, log *slog.Logger, observe func(error)) {
+func (s *keySource) fetchFrom(url string, client *http.Client, observe func(error)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.url, s.log, s.observe = url, log, observe
+	s.url, s.observe = url, observe
 	s.cancel, s.done, s.wanted = cancel, make(chan struct{}), make(chan struct{}, 1)
 	s.round, s.busy = make(chan struct{}), true
 	c := *client
@@ -179,5 +199,5 @@ func (s *keySource) fetch(ctx context.Context) (keySet, error) {
 	if len(body) > maxKeysBytes {
 		return nil, errors.New("the answer is too large")
 	}
-	return parseKeySet(body)
+	return s.read(body)
 }

@@ -3,8 +3,11 @@ package identity
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -160,6 +163,69 @@ func TestCallerLeavesDuringAFetch(t *testing.T) {
 		start := time.Now()
 		if _, err := r.Resolve(ctx); err == nil || time.Since(start) != time.Second {
 			t.Errorf("error %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// TestOddKeysCostOnlyThemselves: beside a good key, one that is too weak, broken,
+// secret or of a type to come is left out, warned of once, and counted; with no good
+// key there is nothing to know callers by, and the replica is not ready.
+func TestOddKeysCostOnlyThemselves(t *testing.T) {
+	t.Parallel()
+	is := newIssuer(t)
+	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // what is refused
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := number(make([]byte, 32))
+	odd := []string{
+		`{"kty":"RSA","n":"` + number(weak.N.Bytes()) + `","e":"AQAB","kid":"weak"}`,
+		`{"kty":"RSA","n":"!!","e":"AQAB"}`, `{"kty":"RSA","n":"","e":"AQAB"}`, `{"kty":"RSA","e":"AQAB"}`, `{"kty":"RSA","n":7,"e":[]}`,
+		`{"kty":"oct","k":"AQIDBA"}`, `{"kty":"EC","crv":"P-256","x":"` + point + `","y":"` + point + `"}`, `{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}`,
+		`{"kty":"OKP","crv":"Ed25519","x":"AQ"}`, `{"kty":"OKP","crv":"X25519","x":"` + point + `"}`, `{"kty":"AKP","alg":"ML-DSA-44","pub":"AQ"}`, `{}`, `7`, `null`, `"x"`, `{"kty":"RSA","x5c":["!"],"n":"AQ","e":"AQAB"}`,
+	}
+	good := strings.TrimSuffix(is.jwks(), "]}")
+	for _, o := range odd {
+		set, skipped, err := parseKeySet([]byte(good + "," + o + "]}"))
+		plain, already, _ := parseKeySet([]byte(is.jwks()))
+		if err != nil || len(set) != len(plain) || len(skipped) != len(already)+1 {
+			t.Errorf("beside %s: %d keys of %d, %d left out of %d, %v", o, len(set), len(plain), len(skipped), len(already)+1, err)
+		}
+		if set, skipped, err := parseKeySet([]byte(`{"keys":[` + o + `]}`)); err == nil || set != nil || len(skipped) != 1 {
+			t.Errorf("%s alone: %d keys, %v", o, len(set), err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		log := new(strings.Builder)
+		w := &well{status: http.StatusOK, text: `{"keys":[` + odd[0] + `]}`}
+		r, err := NewResolver(Config{Token: &TokenConfig{KeysURL: "https://issuer.example/keys", Issuer: issuerName, Audiences: []string{audienceName}}},
+			Wiring{Client: &http.Client{Transport: w}, Log: slog.New(slog.NewTextHandler(log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		synctest.Wait()
+		if usable, leftOut := r.TokenKeys(); r.Ready() == nil || usable != 0 || leftOut != 1 {
+			t.Errorf("without a usable key: ready %v, %d usable, %d left out", r.Ready(), usable, leftOut)
+		}
+		w.mu.Lock()
+		w.text = good + "," + odd[0] + "]}"
+		w.mu.Unlock()
+		<-time.After(3 * keysEvery)
+		synctest.Wait()
+		if usable, leftOut := r.TokenKeys(); r.Ready() != nil || usable == 0 || leftOut == 0 {
+			t.Errorf("with a good key: ready %v, %d usable, %d left out", r.Ready(), usable, leftOut)
+		}
+		w.mu.Lock()
+		w.text = `{"keys":[]}`
+		w.mu.Unlock()
+		<-time.After(keysEvery)
+		synctest.Wait()
+		if usable, _ := r.TokenKeys(); r.Ready() != nil || usable == 0 {
+			t.Errorf("after an empty set: ready %v, %d usable", r.Ready(), usable)
+		}
+		if n := strings.Count(log.String(), "are left out"); n != 2 {
+			t.Errorf("said %d times:\n%s", n, log)
 		}
 	})
 }

@@ -97,6 +97,10 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 		return r, nil
 	}
 	t := newTokens(c.Token)
+	if w.Log == nil {
+		w.Log = slog.Default()
+	}
+	t.source.log = w.Log
 	if file := c.Token.KeysFile; file != "" {
 		if w.Files == nil {
 			return nil, errors.New("token.keys_file: nobody re-reads files") // a slip of the wiring
@@ -108,16 +112,34 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 		if w.Client == nil {
 			w.Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 		}
-		if w.Log == nil {
-			w.Log = slog.Default()
-		}
 		if w.Fetched == nil {
 			w.Fetched = func(error) {}
 		}
-		t.source.fetchFrom(c.Token.KeysURL, w.Client, w.Log, w.Fetched)
+		t.source.fetchFrom(c.Token.KeysURL, w.Client, w.Fetched)
 	}
 	r.tokens = t
 	return r, nil
+}
+
+// Ready says why callers with tokens cannot be known yet: there is no key to check one
+// with. A replica that has never had one must not take the place of one that has.
+func (r *Resolver) Ready() error {
+	if r.tokens != nil && r.tokens.source.keys() == nil {
+		return errors.New("no key to check tokens with")
+	}
+	return nil
+}
+
+// TokenKeys is how many keys there are to check tokens with, and how many of the
+// latest document are left out because they cannot be used.
+func (r *Resolver) TokenKeys() (usable, leftOut int) {
+	if r.tokens == nil {
+		return 0, 0
+	}
+	if set := r.tokens.source.keys(); set != nil {
+		usable = len(*set)
+	}
+	return usable, int(r.tokens.source.skipped.Load())
 }
 
 // Close ends the fetching of keys.

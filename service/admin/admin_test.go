@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// TestReady: calls should come here while the server serves and knows its callers.
+func TestReady(t *testing.T) {
+	var why error
+	probes := health.NewServer()
+	s := New(Config{
+		Metrics: http.NotFoundHandler(), Health: probes, Ready: func() error { return why },
+		Reflect: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler),
+	})
+	defer s.Close()
+	ready := func() (int, string) {
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		return w.Code, w.Body.String()
+	}
+	if code, text := ready(); code != 200 {
+		t.Errorf("%d %s", code, text)
+	}
+	why = errors.New("no key to check tokens with")
+	if code, text := ready(); code != 503 || text != "no key to check tokens with\n" {
+		t.Errorf("without keys: %d %s", code, text)
+	}
+	why = nil
+	probes.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	if code, _ := ready(); code != 503 {
+		t.Errorf("draining: %d", code)
+	}
+}
