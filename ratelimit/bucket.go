@@ -7,26 +7,27 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// grain is the part of a token that counts as a whole one, so that a lane that
-// comes back exactly when told is not sent away for a rounding.
+// grain is the part of a token that may be missing from a whole one, so that a
+// lane that comes back exactly at the told time is not sent away for a rounding
+// error.
 const grain = 1e-9
 
-// A bucket is a rate.Limiter with a level that can be set. The Limiter itself
-// only starts full; one that has been emptied a while ago stands at any level
-// that is wanted.
+// A bucket is a rate.Limiter whose level can be set. A new Limiter always starts
+// full; a Limiter that was emptied some time ago can stand at any level.
 //
-// It remembers how high it stood, for refunds: a slot that comes back raises the
-// level to where it would stand if the slot had never been granted. Had the
-// bucket been full on the way, the slot would have overflowed, and nothing comes
-// back of it.
+// The bucket remembers its past levels for refunds. A slot that is given back
+// raises the level to where it would be if the slot had never been granted. If
+// the bucket would have been full in between, the token would have overflowed,
+// and the refund raises nothing.
 type bucket struct {
 	limiter *rate.Limiter
 	rate    float64
 	burst   int
-	// full is when the bucket was last full, or emptied of what could come back:
-	// slots granted before then do not.
+	// full is when the bucket was last full, or lost everything that could come
+	// back. Slots granted before full do not come back.
 	full time.Time
-	// peaks are levels that it has had since then, just before slots were granted.
+	// peaks are levels that the bucket has had since full, each just before slots
+	// were granted.
 	peaks []peak
 }
 
@@ -36,8 +37,8 @@ type peak struct {
 	level float64
 }
 
-// mostPeaks bounds the peaks. With more of them refunds would be a little less
-// cautious, not more right.
+// mostPeaks bounds the peaks. More peaks would make refunds a little less
+// cautious, not more correct.
 const mostPeaks = 8
 
 // newBucket returns a bucket that is full.
@@ -47,8 +48,8 @@ func newBucket(perSecond, burst float64) bucket {
 	return k
 }
 
-// depth is a burst in whole requests; a bucket that holds none would never
-// grant any.
+// depth is a burst in whole requests, at least one: a bucket that holds none
+// would never grant a slot.
 func depth(burst float64) int {
 	return int(max(1, min(burst, math.MaxInt32)))
 }
@@ -66,7 +67,7 @@ func (k *bucket) set(now time.Time, perSecond, burst float64) {
 	}
 }
 
-// reset gives the bucket the level that it has at a moment, which may lie ahead.
+// reset sets the level that the bucket has at a moment; the moment may lie ahead.
 func (k *bucket) reset(at time.Time, level float64) {
 	level = min(level, float64(k.burst))
 	k.limiter = rate.NewLimiter(rate.Limit(k.rate), k.burst)
@@ -76,7 +77,7 @@ func (k *bucket) reset(at time.Time, level float64) {
 	k.limiter.AllowN(at, k.burst)
 }
 
-// level is how many tokens there are.
+// level is the number of tokens in the bucket.
 func (k *bucket) level(now time.Time) float64 {
 	return k.limiter.TokensAt(now)
 }
@@ -112,7 +113,7 @@ func (k *bucket) note(now time.Time, level float64) {
 	k.peaks = append(k.peaks, peak{now, level})
 }
 
-// void says that no slot granted before then can come back.
+// void notes that no slot granted before a moment can come back.
 func (k *bucket) void(before time.Time) {
 	if before.After(k.full) {
 		k.full = before
@@ -121,8 +122,8 @@ func (k *bucket) void(before time.Time) {
 }
 
 // refund gives back n slots that were granted at a moment, as far as the bucket
-// would not have overflowed without them. It reports false when none of them can
-// come back.
+// would not have overflowed without the grants. It reports false when none of the
+// slots can come back.
 func (k *bucket) refund(now time.Time, n int, granted time.Time) bool {
 	if granted.Before(k.full) || granted.After(now) {
 		return false

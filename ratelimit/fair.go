@@ -7,29 +7,31 @@ import (
 )
 
 // A fairQueue is the start-time fair queue of one budget. Every slot has a
-// virtual start, which is the finish of the caller's last slot or the queue's
-// virtual time, whichever is later, and finishes 1/weight after it. The slot that
-// starts first goes first. A caller that has been away starts at the virtual
-// time: it has saved nothing up and owes nothing. The virtual time is one for all
-// priorities, so what a caller spends on critical calls counts among its others.
+// virtual start and a virtual finish. The start is the finish of the caller's
+// last slot or the queue's virtual time, whichever is later. The finish is
+// 1/weight after the start. The slot with the earliest start goes first. A caller
+// that has been away starts at the virtual time: it has saved nothing and owes
+// nothing. All priorities have one virtual time, so a caller's critical calls
+// count among its others.
 type fairQueue struct {
 	// virtual is the virtual time: the start of the last slot.
 	virtual float64
 	// finish is the virtual finish of each caller's last slot. A finish that is
-	// not above the virtual time says nothing.
+	// not above the virtual time has no effect.
 	finish map[string]float64
-	// sweepAt is the number of callers at which those that say nothing are dropped.
+	// sweepAt is the number of callers at which entries without effect are
+	// dropped.
 	sweepAt int
 }
 
-// MostClasses is how many classes a step of a scheduler looks at, so that a step
-// takes as long for a thousand of them as for a hundred. They are those that the
-// queue would serve first, so none is passed over.
+// MostClasses bounds the classes that one step of a scheduler looks at, so that a
+// step takes as long for a thousand classes as for a hundred. A step looks at the
+// classes that the queue would serve first, so no class is passed over.
 const MostClasses = 64
 
-// First returns the classes in which calls wait, at most MostClasses of them: the
-// first ones by priority, then by the virtual start of the caller's next slot,
-// then by name. It returns how many more there are.
+// First returns at most MostClasses of the classes in which calls wait: the first
+// ones by priority, then by the virtual start of the caller's next slot, then by
+// name. more is the number of the remaining classes.
 func First(waiting []Waiting, start func(caller string) float64) (first []Waiting, more int) {
 	if len(waiting) <= MostClasses {
 		return waiting, 0
@@ -71,7 +73,7 @@ func First(waiting []Waiting, start func(caller string) float64) (first []Waitin
 	return first, more
 }
 
-// fewCallers is a number of callers that is not worth looking through.
+// fewCallers is the number of callers up to which a sweep is not worth its time.
 const fewCallers = 64
 
 // A candidate is a class in one step.
@@ -82,9 +84,10 @@ type candidate struct {
 	finish float64
 }
 
-// grant gives out the slots that can be had, at most that many, in the order of
-// the queue. The candidates are in that order where there are more classes than
-// they. It returns the slots, and whether calls are left without one.
+// grant gives out slots in the order of the queue, as long as take succeeds and
+// up to the number most. more is the number of classes that are not among the
+// candidates; where there are any, the candidates have to be in the order of the
+// queue. grant returns the slots, and whether calls are left without one.
 func (q *fairQueue) grant(all []candidate, more, most int, take func() bool) (granted []Class, left bool) {
 	var last candidate
 	if more > 0 {
@@ -123,7 +126,7 @@ func (q *fairQueue) candidates(to []candidate, waiting []Waiting) []candidate {
 	return to
 }
 
-// first is the candidate that the next slot falls to, nil when none waits.
+// first is the candidate that gets the next slot; nil when none waits.
 func (q *fairQueue) first(all []candidate) *candidate {
 	var best *candidate
 	for i := range all {
@@ -148,7 +151,7 @@ func (q *fairQueue) before(a, b *candidate) bool {
 // start is the virtual start of a caller's next slot.
 func (q *fairQueue) start(caller string) float64 { return max(q.virtual, q.finish[caller]) }
 
-// spend notes a slot of a caller.
+// spend notes a slot that a caller was granted.
 func (q *fairQueue) spend(caller string, weight float64) {
 	start := q.start(caller)
 	q.virtual = start

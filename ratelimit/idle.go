@@ -3,26 +3,26 @@ package ratelimit
 import "time"
 
 const (
-	// rest is how long a budget has to be left alone before it is looked at to
-	// be forgotten; without it a budget with one call a second would come and
-	// go with every call.
+	// rest is how long a budget has to be idle before forget looks at it. Without
+	// it a budget with one call a second would be dropped and made again with
+	// every call.
 	rest = 10 * time.Second
-	// sweep is how many budgets are looked at by each call. Two, so that what
-	// is forgotten outruns what is new.
+	// sweep is the number of budgets that each call looks at. It is two, so that
+	// budgets are forgotten faster than new ones come.
 	sweep = 2
 )
 
-// A table holds the budgets in the order of their last use. A bucket that is full
-// and has learned nothing is the same as a new one, so those that have been idle
-// for long enough are forgotten, a few by each call: without a goroutine, and
-// without a pause for all of them at once.
+// A table holds the budgets in the order of their last use. A budget whose bucket
+// is full and which has learned nothing is the same as a new one. Such budgets
+// are forgotten once they have been idle for long enough, a few at each call.
+// This needs no goroutine, and no pause for all of them at once.
 type table struct {
 	byKey map[string]*entry
 	// newest and oldest are the ends of the list by last use.
 	newest, oldest *entry
 }
 
-// An entry is what is known of one budget.
+// An entry is the state of one budget.
 type entry struct {
 	key     string
 	ceiling float64
@@ -79,9 +79,9 @@ func (l *table) unlink(e *entry) {
 	e.newer, e.older = nil, nil
 }
 
-// forget drops the longest idle entries that say nothing. One that still says
-// something, but has been idle for long, goes to the other end of the list, so
-// that it does not keep the others from being looked at.
+// forget drops the longest idle budgets that are the same as new ones. An idle
+// budget that differs from a new one goes to the other end of the list, so that
+// it does not keep the others from being looked at.
 func (l *table) forget(now time.Time) {
 	for range sweep {
 		e := l.oldest
@@ -97,7 +97,7 @@ func (l *table) forget(now time.Time) {
 	}
 }
 
-// blank tells whether a new entry would be the same.
+// blank tells whether the entry is the same as a new one.
 func (e *entry) blank(now time.Time) bool {
 	if e.pace != nil && !e.pace.Old(now) {
 		return false

@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// recheck is the longest that a lane is sent away for, except by a stop: the
-	// rate may rise meanwhile.
+	// recheck is the longest time after which a lane is told to pull again,
+	// except for a stop: the rate may rise in the meantime.
 	recheck = time.Second
-	// skew is how far one caller's clock reading may lie before another's
-	// because the two were taken by different goroutines. More than that is a
-	// clock that was set back.
+	// skew is how far the clock readings of two callers may differ because
+	// different goroutines took them. A larger step back means that the clock was
+	// set back.
 	skew = time.Second
 )
 
 // Local is the Scheduler of one process. It has no goroutine and needs no
-// closing. Its memory is that of the budgets in use: about 300 bytes each, and
-// those that have been idle are forgotten.
+// closing. It takes about 300 bytes for each budget in use, and forgets budgets
+// that have been idle.
 type Local struct {
 	mu         sync.Mutex
 	table      table
@@ -30,9 +30,9 @@ var _ Scheduler = (*Local)(nil)
 // NewLocal returns a Scheduler for one process.
 func NewLocal() *Local { return &Local{} }
 
-// Take takes one slot if it can be had at once; if not, Pull says when. It is the
-// short way of a lane in which nothing waits: no class needs to be named, because
-// a slot that nobody else wants counts against nobody.
+// Take takes one slot if there is one at once; if not, Pull says when there will
+// be one. It is the short way for a lane in which no call waits. Take needs no
+// class, because a slot that no other call wants counts against no caller.
 func (l *Local) Take(now time.Time, b Budget) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +89,7 @@ func (l *Local) Stop(_ context.Context, now time.Time, b Budget, d time.Duration
 }
 
 // Open makes a budget known that has been drawn on elsewhere, and had this many
-// tokens at that time. One that is known already stays as it is.
+// tokens at the moment at. A budget that is known already stays unchanged.
 func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,8 +101,8 @@ func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 	}
 }
 
-// Hold grants nothing until then, as a stop does that was heard of elsewhere,
-// and leaves the rate as it is.
+// Hold grants no slot until a moment, as a stop does, for a stop that was heard of
+// elsewhere. It leaves the rate unchanged.
 func (l *Local) Hold(now time.Time, b Budget, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +164,7 @@ func (l *Local) Budgets() int {
 	return len(l.table.byKey)
 }
 
-// entry returns what is known of a budget, and the time to go by in it.
+// entry returns the entry of a budget, and the time that counts for it.
 func (l *Local) entry(now time.Time, b Budget) (*entry, time.Time) {
 	e := l.table.find(b.Key)
 	if e == nil {
@@ -201,8 +201,9 @@ func open(now time.Time, b Budget) *entry {
 	return &entry{key: b.Key, ceiling: b.Rate, bucket: newBucket(b.Rate, b.Burst), last: now}
 }
 
-// level is what is in the bucket. While it is full, what is granted says nothing
-// about what the others leave.
+// level is the number of tokens in the bucket. While the bucket is full, the
+// granted slots say nothing about what the others leave, so level marks the
+// pace's count as untold.
 func (e *entry) level(now time.Time) float64 {
 	level := e.bucket.level(now)
 	if e.pace != nil && !now.Before(e.pace.Until) && level >= float64(e.bucket.burst)-grain {
@@ -211,22 +212,23 @@ func (e *entry) level(now time.Time) float64 {
 	return level
 }
 
-// count notes slots that are granted, or given back.
+// count adds n granted slots to the pace's count; n is negative for slots that
+// are given back.
 func (e *entry) count(n int) {
 	if e.pace != nil {
 		e.pace.Spent += float64(n)
 	}
 }
 
-// stop empties the bucket until the end of the stop, also of what was granted
-// before it and has not been spent.
+// stop empties the bucket until the end of the stop. Slots that were granted
+// before the stop and not spent do not come back.
 func (e *entry) stop(now time.Time) {
 	e.bucket.reset(e.pace.Until, 0)
 	e.bucket.void(now.Add(1))
 }
 
-// shift follows a clock that was set back by d, given as less than 0: nothing
-// has flowed in, and what was to end keeps its distance.
+// shift follows a clock that was set back; d is negative, the step of the clock.
+// No tokens have come in, and an end that lay ahead keeps its distance.
 func (e *entry) shift(now time.Time, d time.Duration) {
 	level := e.bucket.level(e.last)
 	e.bucket.void(e.last.Add(1)) // what was granted by the old time cannot be placed in the new one
@@ -241,7 +243,7 @@ func (e *entry) shift(now time.Time, d time.Duration) {
 	e.bucket.reset(now, level)
 }
 
-// state is the entry at a glance.
+// state is the entry as a State.
 func (e *entry) state(now time.Time) State {
 	s := State{Rate: e.ceiling, Ceiling: e.ceiling, Burst: float64(e.bucket.burst), Replicas: 1}
 	if e.pace != nil {

@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// A readKey says when two reads are the same: same credential, same URL. Nothing
-// crosses from one credential to another.
+// A readKey identifies a read: two reads are the same when they have the same
+// credential and the same URL. No answer crosses from one credential to another.
 type readKey struct{ credential, path, query string }
 
-// keep is how long answers are put away after the last call that would have
-// taken one: where nobody does, nothing is kept.
+// keep is how long new answers are stored after the last call that would have
+// taken one. Without such calls nothing is stored.
 const keep = 10 * time.Minute
 
-// writeMemory is how long the end of a write is remembered, to tell answers that
-// were on their way at the time. No attempt takes longer.
+// writeMemory is how long the end of a write is remembered, to recognize answers
+// that were on their way at that moment. No attempt takes longer.
 const writeMemory = 5 * time.Minute
 
-// A cache keeps answers of reads for calls that accept one of some age. It is
-// bounded in bytes; the longest unused go first. A write drops everything of its
-// organization, and nothing that was asked before the write ended is kept after.
+// A cache keeps answers of reads for calls that accept an answer of some age. It
+// is bounded in bytes; the answers unused for longest go first. A write drops all
+// answers of its organization. An answer that was asked for before the write
+// ended is not kept afterwards.
 type cache struct {
 	limit int64
 
@@ -34,7 +35,8 @@ type cache struct {
 	unowned    time.Time // end of the last write of which no owner was known
 }
 
-// A partition is what the cache has of one organization, "" for none.
+// A partition is the part of the cache that belongs to one organization; ""
+// stands for answers without an owner.
 type partition struct {
 	entries map[*list.Element]struct{}
 	written time.Time
@@ -72,8 +74,8 @@ func (c *cache) find(now time.Time, k readKey, age time.Duration) *Answer {
 	return v.answer
 }
 
-// put keeps an answer that was asked for at a time, unless nobody wants old ones
-// or a write has come between.
+// put keeps an answer that was asked for at the moment at. It does not when no
+// call wants old answers, or when a write has ended since.
 func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 	size := int64(len(a.Body)+len(k.path)+len(k.query)) + 512
 	if size > c.limit/8 {
@@ -85,7 +87,7 @@ func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 		return
 	}
 	if c.partitions[a.Organization] == nil {
-		c.tidy(now) // before it is there: it would be taken for one of which nothing is kept
+		c.tidy(now) // before the new partition is there: tidy would take it for an empty one
 	}
 	h := c.partition(a.Organization)
 	if !h.written.Before(at) || !c.unowned.Before(at) {
@@ -114,7 +116,7 @@ func (c *cache) drop(e *list.Element) {
 	c.bytes -= v.size
 }
 
-// tidy forgets organizations of which nothing is kept, when they are many.
+// tidy forgets organizations of which no answer is kept, when there are many.
 func (c *cache) tidy(now time.Time) {
 	if len(c.partitions) == 0 || len(c.partitions)%1024 != 0 {
 		return
@@ -126,10 +128,11 @@ func (c *cache) tidy(now time.Time) {
 	}
 }
 
-// written drops what a write may have changed: everything of its organization, and
-// what has none, such as the list of organizations. A write of which no owner is
-// known drops everything. Now is when its answer was there, or it was given up: no
-// answer that was asked for before is kept after.
+// written drops the answers that a write may have changed: all answers of its
+// organization, and all without an owner, such as the list of organizations. A
+// write whose owner is not known drops everything. now is when the write was
+// answered or given up: no answer that was asked for before now is kept
+// afterwards.
 func (c *cache) written(now time.Time, organization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +153,8 @@ func (c *cache) written(now time.Time, organization string) {
 	}
 }
 
-// partition is an organization's, made where there is none.
+// partition gives the partition of an organization, and makes it where there is
+// none.
 func (c *cache) partition(id string) *partition {
 	h := c.partitions[id]
 	if h == nil {

@@ -6,30 +6,33 @@ import (
 	"time"
 )
 
-// How service times are kept: one histogram for each operation whose buckets
-// grow by a fifth, from 1 ms to above a minute, so a percentile is at most a
-// fifth above the truth. 64 buckets of two bytes: 128 bytes an operation.
+// Service times are kept in one histogram for each operation. Its buckets grow by
+// a fifth, from 1 ms to above a minute, so a percentile is at most a fifth above
+// the truth. 64 buckets of two bytes take 128 bytes an operation.
 const (
 	serviceBuckets = 64
 	serviceGrowth  = 1.2
 	serviceLeast   = time.Millisecond
 	// serviceMemory is the number of samples at which all counts are halved, so
-	// that the past fades: the percentile follows within a few hundred attempts.
+	// that old samples lose weight: the percentile follows a change within a few
+	// hundred attempts.
 	serviceMemory = 512
-	// serviceEnough samples are needed before an estimate counts.
+	// serviceEnough is the number of samples that an estimate needs.
 	serviceEnough = 5
 	// serviceStale is how long an estimate holds without a new sample.
 	serviceStale = time.Minute
-	// serviceProbe is how often a call whose deadline is shorter than the estimate is
-	// let through all the same: an operation that was slow once would else be refused
-	// for ever, having no attempts to correct it.
+	// serviceProbe is the least time between two probes. A probe is a call that
+	// goes ahead although its deadline is shorter than the estimate. Without
+	// probes, an operation that was slow once would be refused for ever, because
+	// no attempt would correct its estimate.
 	serviceProbe = time.Second
-	// serviceOperations bounds the operations that have one: twice what the
-	// document lists, for those that come through Call by other names.
+	// serviceOperations bounds the operations that have a histogram. It is twice
+	// the number that the document lists, to leave room for operations that come
+	// through Call by other names.
 	serviceOperations = 2048
 )
 
-// serviceTimes is how long attempts of each operation usually take.
+// serviceTimes knows how long attempts of each operation usually take.
 type serviceTimes struct {
 	mu sync.RWMutex
 	m  map[string]*histogram
@@ -70,11 +73,12 @@ func (s *serviceTimes) usual(operation string, now time.Time) time.Duration {
 	return h.percentile(now, 0.9)
 }
 
-// ample is the 99th percentile, of all attempts that had the time for it; 0 when
-// too little is known. A call that can afford it gets its slot no later than so
-// long before its deadline: where more is asked than the budget has, every call
-// waits as long as it may, and of those that then have only the usual time left one
-// in ten would die on the way, with the slot that others could have used.
+// ample is the 99th percentile of an operation's recent attempts that had the
+// time to end; 0 when too little is known. A call that can afford it gets its
+// slot no later than the ample time before its deadline. Where callers ask for
+// more than the budget has, every call waits as long as it may. Of the calls that
+// then have only the usual time left, one in ten would run out of time during its
+// attempt, and waste a slot that another call could have used.
 func (s *serviceTimes) ample(operation string, now time.Time) time.Duration {
 	s.mu.RLock()
 	h := s.m[operation]
@@ -85,18 +89,20 @@ func (s *serviceTimes) ample(operation string, now time.Time) time.Duration {
 	return h.percentile(now, 0.99)
 }
 
-// cut notes an attempt that the call's deadline ended after d. How long it would
-// have taken nobody knows; but where ample time is thought to be enough and it had
-// less than twice that, it counts as one that needs more. Otherwise only the quick
-// ones would be seen, the estimate would follow them, and still more would be cut.
-// An attempt that had more says that the Dashboard hangs, which is no service time.
+// cut notes an attempt that the call's deadline ended after d. Nobody knows how
+// long the attempt would have taken. When d is less than twice the ample time,
+// the attempt counts as one that takes a fifth longer than d or the ample time,
+// whichever is more. Otherwise only quick attempts would be counted, the estimate
+// would fall, and deadlines would end still more attempts. When d is longer, the
+// Dashboard hangs, and d is no service time.
 func (s *serviceTimes) cut(operation string, now time.Time, d time.Duration) {
 	if ample := s.ample(operation, now); d < 2*ample {
 		s.observe(operation, now, time.Duration(serviceGrowth*float64(max(d, ample))))
 	}
 }
 
-// probe tells whether a call that only the estimate speaks against may go to try it.
+// probe tells whether a call against which only the estimate speaks may go ahead
+// and test the estimate.
 func (s *serviceTimes) probe(operation string, now time.Time) bool {
 	s.mu.RLock()
 	h := s.m[operation]
@@ -113,9 +119,9 @@ func (s *serviceTimes) probe(operation string, now time.Time) bool {
 	return true
 }
 
-// disprove wipes an estimate by a probe that took d, where that is less than half
-// of what is usual and than nine in ten ever took: the operation was slow, and is
-// so no more.
+// disprove wipes an estimate after a probe that took d, when d is less than half
+// of the usual time and less than nine in ten attempts took: the operation was
+// slow, and is slow no more.
 func (s *serviceTimes) disprove(operation string, now time.Time, d time.Duration) {
 	s.mu.RLock()
 	h := s.m[operation]
@@ -136,7 +142,7 @@ type histogram struct {
 	counts [serviceBuckets]uint16
 	total  int
 	last   time.Time
-	// probed is when the last call was let through that the estimate speaks against.
+	// probed is when the last probe was let through.
 	probed time.Time
 }
 
@@ -159,7 +165,8 @@ func (h *histogram) observe(now time.Time, d time.Duration) {
 	h.last = now
 }
 
-// percentile gives the upper edge of the bucket that holds it.
+// percentile gives the upper edge of the bucket that holds the percentile p; 0
+// when too little is known.
 func (h *histogram) percentile(now time.Time, p float64) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -10,15 +10,17 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// unfinishedMemory is how long an action batch that was answered as not yet
-// completed is taken to be under way when nobody asks about it: most are done in
-// a few seconds, and holding others back for one that is done helps nobody.
+// unfinishedMemory is how long an action batch counts as under way after an
+// answer has said that it is not completed, when no call asks about it. Most
+// batches are done in a few seconds, and a batch that is done should not hold
+// others back.
 const unfinishedMemory = 10 * time.Second
 
 // errDraining ends the wait at a gate.
 var errDraining = errors.New("draining")
 
-// The operations that an organization may only have so many of at a time.
+// These are the operations of which an organization may have only a limited
+// number under way.
 const (
 	createBatch   = "createOrganizationActionBatch"
 	confirmBatch  = "updateOrganizationActionBatch"
@@ -26,12 +28,12 @@ const (
 )
 
 // gates hold back calls of which an organization may have only a few under way,
-// whatever its budget: five action batches, one deletion of a network. They wait
-// here before they ask for a slot, first come, first served.
+// whatever its budget: five action batches, one deletion of a network. The calls
+// wait at their gate before they ask for a slot, first come, first served.
 type gates struct {
 	batches int
 	pause   time.Duration
-	// drain is closed when nobody is let in any more.
+	// drain is closed when the gates let no call in any more.
 	drain <-chan struct{}
 
 	mu sync.Mutex
@@ -40,19 +42,20 @@ type gates struct {
 
 type gateKey struct{ organization, operation string }
 
-// A gate is the calls of one kind of one organization.
+// A gate is for the calls of one operation of one organization.
 type gate struct {
 	limit, inside int
 	queue         []chan struct{} // closed in turn
-	// until is how long nobody is let in, after the Dashboard has said that there
-	// are too many.
+	// until is the time before which no call is let in, after the Dashboard has
+	// said that there are too many.
 	until time.Time
-	// unfinished are batches that are not known to be done, and until when they count.
+	// unfinished holds the batches that are not known to be done, each with the
+	// time until which it counts.
 	unfinished map[string]time.Time
 }
 
-// enter waits until a call may go on. The function it returns lets the next one
-// in. Calls that need no gate pass at once.
+// enter waits until a call may go on. The function that it returns lets the next
+// call in. Calls that need no gate pass at once.
 func (g *gates) enter(j *callState) (leave func(), f *fault.Error) {
 	operation, limit := j.call.Operation.GetId(), 1
 	switch operation {
@@ -96,8 +99,8 @@ func (g *gates) wait(ctx context.Context, key gateKey, limit int) error {
 	e.queue = append(e.queue, turn)
 	defer func() { g.next(key, e) }()
 	for {
-		// Only the first in the queue looks at the clock; the others wait for
-		// their turn to be first.
+		// Only the first call in the queue looks at the clock; the others wait
+		// until they are first.
 		var opens <-chan time.Time
 		if e.queue[0] == turn {
 			d := e.open(time.Now())
@@ -140,7 +143,8 @@ func (g *gates) wait(ctx context.Context, key gateKey, limit int) error {
 	}
 }
 
-// tidy forgets gates that only remember batches of the past, when they are many.
+// tidy forgets gates that only remember batches of the past, when there are many
+// gates.
 func (g *gates) tidy() {
 	if len(g.m) == 0 || len(g.m)%1024 != 0 {
 		return
@@ -153,7 +157,8 @@ func (g *gates) tidy() {
 	}
 }
 
-// open says when the next one may go in: 0 for now, below 0 for when somebody leaves.
+// open is the time until the next call may go in: 0 for now, below 0 for when a
+// call leaves.
 func (e *gate) open(now time.Time) time.Duration {
 	if now.Before(e.until) {
 		return e.until.Sub(now)
@@ -172,7 +177,7 @@ func (e *gate) open(now time.Time) time.Duration {
 	return next
 }
 
-// next wakes whoever is first now, and forgets a gate that nobody needs.
+// next wakes the call that is first now, and forgets a gate that no call needs.
 func (g *gates) next(key gateKey, e *gate) {
 	if len(e.queue) > 0 {
 		select {
@@ -196,8 +201,8 @@ func (g *gates) leave(key gateKey) {
 	}
 }
 
-// hold holds new batches of an organization back for a while, after the
-// Dashboard has said that too many are under way.
+// hold keeps new batches of an organization back for a while, after the Dashboard
+// has said that too many are under way.
 func (g *gates) hold(now time.Time, organization string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -206,7 +211,7 @@ func (g *gates) hold(now time.Time, organization string) {
 	}
 }
 
-// batch takes over what an answer says of one action batch, or of many.
+// batch notes what an answer says about one action batch or many.
 func (g *gates) batch(now time.Time, organization string, body []byte) {
 	type document struct {
 		ID          string

@@ -11,27 +11,29 @@ import (
 )
 
 const (
-	// mostFailures is how many attempts of one call may fail before it gives up.
-	// With one attempt in five failing, five leave 3 calls in 10,000.
+	// mostFailures is the number of failed attempts after which a call gives up.
+	// With one attempt in five failing, five attempts leave 3 calls in 10,000.
 	mostFailures = 5
-	// mostLongURL is how many of them may be answered 502 where path and query have
-	// more than tooLongURL bytes: above about that length the Dashboard's gateway
-	// answers so whatever is asked, and a second attempt tells that from an outage.
+	// mostLongURL is the number of failed attempts after which a 502 ends a call
+	// whose path and query have more than tooLongURL bytes. Above about that
+	// length the Dashboard's gateway answers 502 to any request, and a second
+	// attempt tells a long URL from an outage.
 	mostLongURL = 2
 	tooLongURL  = 1500
-	// mostAttempts bounds all attempts of one call: those that a 429 or a busy
-	// Dashboard sent back do not count as failures, but do not go on for ever.
+	// mostAttempts bounds all attempts of one call. Attempts that a 429 or a busy
+	// Dashboard sent back do not count as failures, but they do not go on for
+	// ever.
 	mostAttempts = 20
 )
 
-// A history is what has become of a call's attempts so far.
+// A history is the record of a call's attempts so far.
 type history struct {
 	number int // of attempts
 	failed int // of those, as opposed to sent back unexecuted or redirected
 	hops   int // of those, redirects
-	// maybe: one of them may have been executed.
+	// maybe: one of the attempts may have been executed.
 	maybe bool
-	// before: one of them but the last may have been executed.
+	// before: one of the attempts before the last may have been executed.
 	before bool
 }
 
@@ -48,7 +50,8 @@ func (h *history) add(operation string, a *dashboard.Answer) {
 	}
 }
 
-// A judgement is all that the judge is told. It decides from nothing else.
+// A judgement holds everything that the judge is told. The judge decides from
+// nothing else.
 type judgement struct {
 	call    *Call
 	answer  *dashboard.Answer
@@ -71,7 +74,7 @@ const (
 	done action = iota
 	// again: one more attempt, with a slot of its own.
 	again
-	// giveUp: the call fails with what the attempt brought.
+	// giveUp: the call fails with the result of the attempt.
 	giveUp
 )
 
@@ -91,26 +94,27 @@ type verdict struct {
 	action action
 	// reason completes the action: "again: rate limited".
 	reason string
-	// after is how long the call waits before it asks for its next slot. The time
-	// for which a lane is stopped is not in it.
+	// after is how long the call waits before it asks for its next slot. It does
+	// not include the time for which a lane is stopped.
 	after time.Duration
 	// stop is for how long a 429 stops the lane, whatever the action; 0 for none.
 	stop time.Duration
-	// own: the limit that was hit is the operation's own, not the organization's,
-	// as far as the answer tells.
+	// own: as far as the answer tells, the limit that was hit is the operation's
+	// own, not the organization's.
 	own bool
-	// late: there would be another attempt if there were time for it.
+	// late: the call would make another attempt if it had the time.
 	late bool
 	// charged: the retry budget pays for the next attempt.
 	charged bool
-	// follow is where the next attempt goes instead; nil for where the last went.
+	// follow is the target of the next attempt; nil for the target of the last
+	// one.
 	follow *dashboard.Target
-	// gone: the resource that a DELETE asked to remove is not there any more, by
-	// the hand of an earlier attempt. The call is done with 204.
+	// gone: an earlier attempt has removed the resource that a DELETE asked to
+	// remove. The call is done with 204.
 	gone bool
 }
 
-// String is how the record shows a verdict.
+// String gives the verdict as the record shows it.
 func (v verdict) String() string {
 	if v.reason == "" {
 		return v.action.String()
@@ -118,7 +122,7 @@ func (v verdict) String() string {
 	return v.action.String() + ": " + v.reason
 }
 
-// judge decides what becomes of a call after an attempt. It is pure.
+// judge decides what becomes of a call after an attempt. It is a pure function.
 func judge(j judgement) verdict {
 	a := j.answer
 	switch {
@@ -148,7 +152,8 @@ func judge(j judgement) verdict {
 	return j.failed()
 }
 
-// failed judges an attempt that brought no useful answer, but that another may.
+// failed judges an attempt that brought no useful answer, where another attempt
+// may bring one.
 func (j judgement) failed() verdict {
 	a := j.answer
 	what := outcomeWords[a.Outcome]
@@ -175,8 +180,8 @@ func (j judgement) failed() verdict {
 	return v
 }
 
-// again sends the call on its way once more after wait, if there are attempts
-// and time left for it.
+// again asks for one more attempt after wait, if the call has attempts and time
+// left.
 func (j judgement) again(wait time.Duration, reason string) verdict {
 	if j.history.number >= mostAttempts {
 		return verdict{action: giveUp, reason: reason + ", attempts"}
@@ -187,8 +192,9 @@ func (j judgement) again(wait time.Duration, reason string) verdict {
 	return verdict{action: again, reason: reason, after: wait}
 }
 
-// redirected judges a redirect. It was not executed, so a write may follow one
-// that keeps the method; the others would turn it into a read.
+// redirected judges a redirect. The request was not executed, so a write may
+// follow a redirect that keeps the method; every other redirect would turn the
+// write into a read.
 func (j judgement) redirected() verdict {
 	a := j.answer
 	keeps := a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect
@@ -214,7 +220,7 @@ var outcomeWords = map[fault.Outcome]string{
 	fault.Reset: "connection broken", fault.Timeout: "no answer in time", fault.Garbled: "unreadable answer",
 }
 
-// transient tells whether another attempt may end otherwise.
+// transient tells whether another attempt may end differently.
 func transient(a *dashboard.Answer) bool {
 	switch a.Outcome {
 	case fault.ServerError:

@@ -10,20 +10,20 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A failure is a call that was given up, as far as its fault needs to know.
+// A failure is what a fault needs to know of a call that was given up.
 type failure struct {
 	call     *Call
 	answer   *dashboard.Answer // of the last attempt
 	history  history
 	verdict  verdict
 	attempts []fault.Attempt
-	// budget names whose budget the last attempt spent.
+	// budget names the budget that the last attempt spent.
 	budget string
-	// now and deadline tell a call that ran out of time.
+	// now and deadline tell whether the call ran out of time.
 	now, deadline time.Time
 }
 
-// faultOf says what a call that was given up died of.
+// faultOf gives the fault of a call that was given up.
 func faultOf(f failure) *fault.Error {
 	a := f.answer
 	e := &fault.Error{
@@ -57,9 +57,9 @@ func faultOf(f failure) *fault.Error {
 	return e
 }
 
-// kind sorts the failure. A write of which any attempt may have been executed
-// ends as OutcomeUnknown, whatever the last attempt brought: a 400 or a 429 on
-// the second attempt says nothing of the first.
+// kind chooses the kind of the fault. A write of which any attempt may have been
+// executed ends as OutcomeUnknown, whatever the last attempt brought: a 400 or a
+// 429 to the second attempt says nothing about the first.
 func (f failure) kind() fault.Kind {
 	a := f.answer
 	if a.Outcome == fault.Left {
@@ -102,7 +102,7 @@ func (f failure) kind() fault.Kind {
 	return fault.Internal
 }
 
-// refused sorts a 4xx.
+// refused chooses the kind of a 4xx.
 func (f failure) refused() fault.Kind {
 	a := f.answer
 	if busy(f.call.Operation.GetId(), a) != "" {
@@ -143,7 +143,7 @@ func (f failure) met() string {
 	return a.Outcome.String()
 }
 
-// tried says how often.
+// tried is the number of attempts in words.
 func (f failure) tried() string {
 	if f.history.number == 1 {
 		return "1 attempt"
@@ -151,13 +151,13 @@ func (f failure) tried() string {
 	return fmt.Sprintf("%d attempts", f.history.number)
 }
 
-// longURL is how many bytes of path and query have been seen to work; above it
-// the Dashboard answers 502 where others would say 414 (seen at 1014, in
-// meraki/dashboard-api-python issue 182).
+// longURL is the number of bytes of path and query up to which URLs have been
+// seen to work. Above it the Dashboard answers 502, where other servers would
+// answer 414 (seen at 1014, in meraki/dashboard-api-python issue 182).
 const longURL = 1000
 
-// detail says what happened and what to do now. The Dashboard's own words are
-// not in it; they stand beside it.
+// detail says what happened and what to do now. It does not repeat the
+// Dashboard's own words, which stand in the fault's Messages.
 func (f failure) detail(kind fault.Kind) string {
 	switch kind {
 	case fault.BadRequest:
@@ -218,9 +218,9 @@ func (f failure) unknown() string {
 	return fmt.Sprintf("the write may have been executed or not (%s, %s); read the resource before repeating it", f.met(), f.tried())
 }
 
-// refuseRepeated refuses a write that a layer in front of the broker sends again
-// by itself: what became of the first is not known here, and executing it twice
-// may do harm. Nil when the call may go on.
+// refuseRepeated refuses a write that a layer in front of the broker has sent
+// again by itself: the broker does not know what became of the first one, and
+// executing the write twice may do harm. It gives nil when the call may go on.
 func refuseRepeated(c *Call) *fault.Error {
 	if !c.Repeated || repeatable(c) {
 		return nil

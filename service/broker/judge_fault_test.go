@@ -11,8 +11,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// faultAfter is the fault of a call whose first attempt brought a and that the
-// judge gave up.
+// faultAfter is the fault of a call that the judge gave up after the call's first
+// attempt brought a.
 func faultAfter(c *Call, a dashboard.Answer) *fault.Error {
 	f := failure{call: c, answer: &a, budget: "organization:1", attempts: []fault.Attempt{{Status: a.Status, Outcome: a.Outcome}}}
 	f.history.add(c.Operation.GetId(), &a)

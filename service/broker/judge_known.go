@@ -44,9 +44,10 @@ var busyReasons = map[string]string{
 	reasonDeletes: "concurrent network deletes",
 }
 
-// busy tells the two 400s that mean "not now": they are waited for like a 429,
-// but do not shrink the lane, because it is not requests that are too many. Empty
-// for every other answer.
+// busy recognizes the two 400s that mean "not now", and gives their reason; it is
+// empty for every other answer. A call waits after them as after a 429, but they
+// do not shrink the lane, because they do not say that there are too many
+// requests.
 func busy(operation string, a *dashboard.Answer) string {
 	if a.Status != http.StatusBadRequest {
 		return ""
@@ -60,15 +61,15 @@ func busy(operation string, a *dashboard.Answer) string {
 	return ""
 }
 
-// ownLimit tells whether a 429 is about a limit of the operation's own. What the
-// Dashboard says then is not documented; of the organization's limit it says that
-// it is the organization's.
+// ownLimit tells whether a 429 is about a limit of the operation's own. The
+// message of such a 429 is not documented; the message about the organization's
+// limit says that it is the organization's.
 func ownLimit(o *apiv1.Operation, messages []string) bool {
 	return o.GetLimit() != nil && !said(messages, "for organization")
 }
 
-// finer is a reason finer than the kind's own; empty when the messages are none
-// of the known ones. Sources of the messages: the vendor's page of errors and its
+// finer gives a reason finer than the kind's own; empty when no message is a
+// known one. Sources of the messages: the vendor's page of errors and its
 // clients' issue trackers.
 func finer(kind fault.Kind, messages []string) string {
 	switch kind {
@@ -92,12 +93,12 @@ func finer(kind fault.Kind, messages []string) string {
 	return ""
 }
 
-// quoted is a value that a message repeats.
+// quoted matches a value that a message repeats in quotation marks.
 var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
 
-// taken is the reason of "... has already been taken", which the Dashboard says of any
-// value that has to be unique: of a name only where the name is what is said to be
-// taken; empty where nothing is.
+// taken gives the reason of a message "... has already been taken". The Dashboard
+// says this of any value that has to be unique. The reason is reasonNameTaken
+// only where the message says it of the name, and empty where no message says it.
 func taken(messages []string) string {
 	reason := ""
 	for _, m := range messages {
@@ -134,9 +135,10 @@ const (
 	backoffBase = 250 * time.Millisecond
 	backoffMost = 10 * time.Second
 
-	// limitedLeast is how long a 429 without Retry-After, or with 0, stops a lane;
-	// the vendor names 1 to 2 s. limitedMost is as far as a Retry-After is
-	// believed: a longer one is asked about again after that time.
+	// limitedLeast is how long a 429 without Retry-After, or with 0, stops a
+	// lane; the vendor names 1 to 2 s. limitedMost is the longest Retry-After
+	// that is obeyed: after that time the broker asks again, also where the
+	// header names a longer one.
 	limitedLeast = time.Second
 	limitedMost  = time.Minute
 
@@ -147,23 +149,23 @@ const (
 	busyMost = time.Minute
 )
 
-// fullJitter is the wait after the nth attempt (from 1) that failed: anything
-// between nothing and a bound that doubles, so that callers who failed together
-// do not come back together. random is in [0, 1).
+// fullJitter is the wait after the nth attempt (from 1) that failed: a random
+// time below a bound that doubles, so that callers who failed together do not
+// come back together. random is in [0, 1).
 func fullJitter(n int, random float64) time.Duration {
 	return time.Duration(random * float64(doubled(backoffBase, backoffMost, n)))
 }
 
-// busyWait is the wait for something at the Dashboard to finish: between half
-// of a bound that doubles and all of it, because coming back at once is known to
-// be useless.
+// busyWait is the wait for something at the Dashboard to finish: a random time
+// between half of a bound that doubles and the whole bound, because coming back
+// at once is known to be useless.
 func busyWait(n int, random float64) time.Duration {
 	return time.Duration((0.5 + random/2) * float64(doubled(busyBase, busyMost, n)))
 }
 
-// limitedWait is how long a 429 stops a lane: what Retry-After says within its
-// bounds, and up to a tenth more, one second at the most, so that replicas do not
-// all come back at the same moment.
+// limitedWait is how long a 429 stops a lane: the time that Retry-After names,
+// within its bounds, and a random part of a tenth of it, one second at the most,
+// so that replicas do not all come back at the same moment.
 func limitedWait(said time.Duration, random float64) time.Duration {
 	if said <= 0 {
 		said = limitedLeast

@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// clean makes text fit to show: white space in a row is one space, control
-// characters and those that turn the direction of a line are gone, bytes that
-// are no UTF-8 are replaced, and so is the secret of m; it ends between two
-// characters within the bound.
+// clean makes text fit to show. White space in a row becomes one space. Control
+// characters are removed, and so are characters that turn the direction of a
+// line. Bytes that are no UTF-8 are replaced, and so is the secret of m. The text
+// ends between two characters, within maxMessageBytes.
 func clean(s string, m *mask) string {
 	if len(s) > 4*maxMessageBytes {
 		s = m.cut(s[:4*maxMessageBytes])
@@ -35,8 +35,8 @@ func clean(s string, m *mask) string {
 	return cut(m.text(b.String()), maxMessageBytes)
 }
 
-// turns tells the characters that change the direction of text around them, with
-// which a message could show something else than it says.
+// turns tells whether a character changes the direction of the text around it:
+// with such characters a message could show something other than its text.
 func turns(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' || r == '\u200e' || r == '\u200f' || r == '\ufeff'
 }
@@ -54,7 +54,7 @@ func cut(s string, n int) string {
 	return s[:n] + ellipsis
 }
 
-// htmlText is what a page of HTML says in short: its title, or the first words
+// htmlText gives the short form of a page of HTML: its title, or the first words
 // of its text. Proxies and login pages answer with such pages.
 func htmlText(b []byte) string {
 	if _, rest, ok := cutFold(b, "<title"); ok {
@@ -78,8 +78,8 @@ func htmlText(b []byte) string {
 	return html.UnescapeString(text.String())
 }
 
-// afterTag skips a tag whose < has been read, and what it hides: the content of
-// scripts and styles, and comments.
+// afterTag skips a tag whose < has been read, and hidden content with it:
+// scripts, styles and comments.
 func afterTag(b []byte) []byte {
 	for _, hidden := range [...][2]string{{"!--", "-->"}, {"script", "</script"}, {"style", "</style"}} {
 		if len(b) >= len(hidden[0]) && strings.EqualFold(string(b[:len(hidden[0])]), hidden[0]) {
@@ -95,7 +95,7 @@ func afterTag(b []byte) []byte {
 	return rest
 }
 
-// cutFold cuts around the first sep, in whatever case its ASCII letters are.
+// cutFold cuts around the first sep, and ignores the case of its ASCII letters.
 func cutFold(b []byte, sep string) (before, after []byte, found bool) {
 	for i := 0; i+len(sep) <= len(b); i++ {
 		if strings.EqualFold(string(b[i:i+len(sep)]), sep) {

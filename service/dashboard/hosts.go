@@ -10,14 +10,16 @@ import (
 	"github.com/merakibroker/merakibroker/service/contract/canonical"
 )
 
-// vendorDomains are the vendor's, one for each of its clouds; a subdomain of one
+// vendorDomains are the vendor's domains, one for each of its clouds; a subdomain
 // is a shard or a region. Source: the vendor's list of base URLs.
 var vendorDomains = [...]string{"meraki.com", "meraki.ca", "meraki.cn", "meraki.in", "gov-meraki.com"}
 
-// apiRoot is where the paths of the contract begin on the vendor's hosts.
+// apiRoot is the path on the vendor's hosts below which the paths of the contract
+// begin.
 const apiRoot = "/api/v1"
 
-// hosts knows which hosts may have the key, and where the API stands on each.
+// hosts knows which hosts may receive the API key, and where the API begins on
+// each.
 type hosts struct {
 	scheme string
 	base   string // host or host:port, lower case
@@ -25,7 +27,7 @@ type hosts struct {
 	prefix string // of BaseURL's path, without a slash at its end
 }
 
-// ErrPlainHTTP is why a base URL with http was refused.
+// ErrPlainHTTP is the reason for which a base URL with http is refused.
 var ErrPlainHTTP = errors.New("over http everyone on the way can read the API key")
 
 // newHosts reads the base URL. plain allows http to other machines.
@@ -76,7 +78,7 @@ func local(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// vendors tells whether a host, in lower case, is one of the vendor's.
+// vendors tells whether a host, in lower case, is in one of the vendor's domains.
 func vendors(host string) bool {
 	for _, d := range vendorDomains {
 		if host == d || strings.HasSuffix(host, "."+d) {
@@ -86,7 +88,7 @@ func vendors(host string) bool {
 	return false
 }
 
-// originOf is scheme://host of u, whose host is bare.
+// originOf is scheme://host of u. The host of u has to be as bareHost gives it.
 func (h *hosts) originOf(u *url.URL) string {
 	if u.Host == h.base && u.Scheme == h.scheme {
 		return h.origin
@@ -94,7 +96,7 @@ func (h *hosts) originOf(u *url.URL) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// refuse says why u must not have the key; empty when it may.
+// refuse says why u must not receive the key; empty when it may.
 func (h *hosts) refuse(u *url.URL) string {
 	if u.Scheme != "https" && u.Scheme != "http" {
 		return "leads to a scheme other than https"
@@ -115,8 +117,8 @@ func (h *hosts) refuse(u *url.URL) string {
 	return ""
 }
 
-// below finds the path of u below the API's root, in its canonical form: what the
-// contract calls a path.
+// below gives the path of u below the API's root, in the canonical form that the
+// contract's paths have.
 func (h *hosts) below(u *url.URL) (path string, ok bool) {
 	rest, ok := h.cut(u)
 	if !ok {
@@ -126,7 +128,8 @@ func (h *hosts) below(u *url.URL) (path string, ok bool) {
 	return path, err == nil
 }
 
-// cut takes the API's root from the front of u's path, and leaves the rest as it came.
+// cut removes the API's root from the front of u's path, and leaves the rest
+// unchanged.
 func (h *hosts) cut(u *url.URL) (rest string, ok bool) {
 	p := u.EscapedPath()
 	ours := bareHost(u) == h.base && u.Scheme == h.scheme
@@ -134,8 +137,8 @@ func (h *hosts) cut(u *url.URL) (rest string, ok bool) {
 	case ours && h.prefix != "" && strings.HasPrefix(p, h.prefix+"/"):
 		return p[len(h.prefix):], true
 	case strings.HasPrefix(p, apiRoot+"/"):
-		// Also on the base host: a proxy with a prefix of its own may pass the
-		// vendor's Link header on as it came.
+		// This holds for the base host too: a proxy with a prefix of its own may
+		// pass the vendor's Link header on unchanged.
 		return p[len(apiRoot):], true
 	case ours && h.prefix == "":
 		return p, true
@@ -144,7 +147,8 @@ func (h *hosts) cut(u *url.URL) (rest string, ok bool) {
 }
 
 // Below gives the path below the API's root and the query of an address that the
-// Dashboard named, both as they came; false where it leads to no path of the API.
+// Dashboard named, both unchanged. ok is false where the address leads to no path
+// of the API.
 func (c *Client) Below(address string) (target string, ok bool) {
 	u, err := url.Parse(address)
 	if err != nil || !cleanQuery(u.RawQuery) {
@@ -160,7 +164,7 @@ func (c *Client) Below(address string) (target string, ok bool) {
 	return target, true
 }
 
-// hostOf names u's host as Request.Host takes it: empty for the base.
+// hostOf names u's host in the form of Request.Host: empty for the base host.
 func (h *hosts) hostOf(u *url.URL) string {
 	host := bareHost(u)
 	if host == h.base && u.Scheme == h.scheme {
@@ -170,7 +174,8 @@ func (h *hosts) hostOf(u *url.URL) string {
 }
 
 // link reads one URL of a Link header that came in answer to from. A host that
-// may not have the key is replaced by the base: the page is the same there.
+// may not receive the key is replaced by the base host, where the page is the
+// same.
 func (h *hosts) link(from *url.URL, ref string) *Link {
 	u, err := from.Parse(ref)
 	if err != nil {
@@ -196,7 +201,8 @@ func (h *hosts) link(from *url.URL, ref string) *Link {
 	return l
 }
 
-// masked is l without the attempt's secret where its query has been decoded.
+// masked replaces the attempt's secret in the values of l that were decoded from
+// its query, and returns l.
 func (l *Link) masked(m *mask) *Link {
 	if l != nil {
 		l.StartingAfter, l.EndingBefore = m.text(l.StartingAfter), m.text(l.EndingBefore)
@@ -204,8 +210,8 @@ func (l *Link) masked(m *mask) *Link {
 	return l
 }
 
-// target reads the Location of a redirect that came in answer to from, or says
-// why it may not be followed.
+// target reads the Location of a redirect that came in answer to from, or gives
+// the reason for which the redirect may not be followed.
 func (h *hosts) target(from *url.URL, location string) (*Target, string) {
 	if location == "" {
 		return nil, "names no place to go to"
@@ -224,8 +230,8 @@ func (h *hosts) target(from *url.URL, location string) (*Target, string) {
 	return &Target{Host: h.hostOf(u), Path: path, Query: u.RawQuery}, ""
 }
 
-// decoded is a query value as it was meant, or as it stands when it is not
-// properly encoded.
+// decoded is a query value without its encoding. A value that is not properly
+// encoded stays unchanged.
 func decoded(value string) string {
 	s, err := url.QueryUnescape(value)
 	if err != nil {

@@ -9,8 +9,9 @@ const (
 	maxLinks      = 16
 )
 
-// linkHeader is the header as one text: several of one name mean the same as one
-// with commas between (RFC 9110 section 5.3).
+// linkHeader joins the lines of the header with commas: several lines of one name
+// mean the same as one line with commas between (RFC 9110 section 5.3).
+// A header above maxLinkHeader gives nothing.
 func linkHeader(header []string) string {
 	size := 0
 	for _, line := range header {
@@ -24,8 +25,8 @@ func linkHeader(header []string) string {
 
 // links finds the URLs of the relations next and prev in a Link header (RFC
 // 8288). The vendor documents rel without quotes and also sends it quoted; URLs
-// may hold commas and semicolons. The first of each relation wins. What cannot
-// be read is passed over: a page without a link is the last page.
+// may hold commas and semicolons. The first URL of each relation wins. A link
+// that cannot be read is passed over: a page without a link is the last page.
 func links(header []string) (next, prev string) {
 	seen, size := 0, 0
 	for _, line := range header {
@@ -55,7 +56,7 @@ func links(header []string) (next, prev string) {
 	return next, prev
 }
 
-// oneLink reads one link from the front of s and gives back what follows it.
+// oneLink reads one link from the front of s and returns the rest of s.
 func oneLink(s string) (url, rel, rest string, ok bool) {
 	s = strings.TrimLeft(s, " \t,")
 	if s == "" || s[0] != '<' {
@@ -84,7 +85,8 @@ func oneLink(s string) (url, rel, rest string, ok bool) {
 	}
 }
 
-// oneParameter reads name=value or name="value" and gives back what follows it.
+// oneParameter reads name=value or name="value" from the front of s and returns
+// the rest of s.
 func oneParameter(s string) (name, value, rest string) {
 	end := strings.IndexAny(s, "=;,")
 	if end < 0 {

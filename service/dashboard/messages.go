@@ -15,11 +15,12 @@ const (
 	maxTokens       = 4096
 )
 
-// messages finds what an error's body says, in its order. Shapes seen: errors as
-// a list of strings, as an object, as a list of objects; error; message; a JSON
-// string; HTML; text; a space; nothing. A body that was cut gives what came
-// before the cut. The attempt's own secret is replaced twice: before a cut could
-// leave a part of it, and in what an escape has hidden.
+// messages finds the messages in an error's body, in their order. Shapes seen:
+// errors as a list of strings, as an object, as a list of objects; error;
+// message; a JSON string; HTML; text; a space; nothing. A body that was cut off
+// gives the messages before the cut. The attempt's own secret is replaced twice:
+// in the raw body, before shortening could leave a part of the secret, and in the
+// decoded texts, where an escape has hidden it.
 func messages(body []byte, m *mask) []string {
 	b := bytes.TrimSpace(bytes.TrimPrefix([]byte(m.cut(string(body))), []byte("\xef\xbb\xbf")))
 	if len(b) == 0 {
@@ -47,7 +48,8 @@ func messages(body []byte, m *mask) []string {
 }
 
 // A collector walks a JSON document token by token, because the order of an
-// object's members matters here and a cut document should give what it has.
+// object's members matters here, and because a document that was cut off should
+// give the messages before the cut.
 type collector struct {
 	d      *json.Decoder
 	mask   *mask
@@ -56,7 +58,8 @@ type collector struct {
 	whole  bool // the document was read to its end
 }
 
-// said are the members that carry text meant for a reader, compared in lower case.
+// said tells whether a member carries text meant for a reader. It compares names
+// in lower case.
 func said(name string) bool {
 	switch strings.ToLower(name) {
 	case "errors", "error", "message", "messages", "error_description", "detail", "details", "title", "reason":
@@ -71,7 +74,8 @@ func (c *collector) add(s string) {
 	}
 }
 
-// next gives the next token; ok is false at the end, at the cut, and at the bound.
+// next gives the next token; ok is false at the end of the document, where it was
+// cut off, and at the bound.
 func (c *collector) next() (t json.Token, ok bool) {
 	if c.tokens++; c.tokens > maxTokens || len(c.out) >= maxMessages {
 		return nil, false
@@ -88,8 +92,8 @@ func (c *collector) root() {
 	c.whole = c.value(t, "", 0)
 }
 
-// value reads one value that is meant for a reader. name goes before its text:
-// of errors as an object, it is the field that is wrong.
+// value reads one value that is meant for a reader. name goes before the value's
+// text: where errors is an object, name is the field that is wrong.
 func (c *collector) value(t json.Token, name string, depth int) bool {
 	switch t := t.(type) {
 	case json.Delim:
@@ -105,7 +109,7 @@ func (c *collector) value(t json.Token, name string, depth int) bool {
 	case string:
 		c.add(named(name, t))
 	default:
-		// A number or a truth says something only with a name to it.
+		// A number or a boolean says something only together with a name.
 		if s := scalar(t); s != "" && name != "" {
 			c.add(named(name, s))
 		}
@@ -128,9 +132,10 @@ func (c *collector) list(name string, depth int) bool {
 	}
 }
 
-// object reads the members of an object. Where it has members that carry text,
-// the others only say of what: the first plain one ("serial") follows the text
-// in brackets, but for the document itself, where it would be a status or a time.
+// object reads the members of an object. Where some members carry text, the other
+// members only name the thing that the text is about: the first plain one (such
+// as "serial") follows the text in brackets. The document itself is an exception,
+// because its plain member would be a status or a time.
 func (c *collector) object(name string, depth int) bool {
 	first := len(c.out)
 	var aside []string // what the other members say

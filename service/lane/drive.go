@@ -7,9 +7,9 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// drive pulls slots for the lane as long as anything waits in it. It pulls when
-// the scheduler has said, and at once when there is news; in between it only
-// looks after what has waited too long.
+// drive pulls slots for the lane as long as a call waits in it. It pulls at the
+// moment that the scheduler has named, and at once when the lane has news. In
+// between it only refuses calls that have waited too long.
 func (l *lane) drive() {
 	var (
 		ctx   = l.set.life.ctx
@@ -23,8 +23,9 @@ func (l *lane) drive() {
 		l.mu.Lock()
 		next := l.shed(now)
 		if l.queue.length == 0 && p.told > 0 && ctx.Err() == nil {
-			// What the scheduler still believes to wait would stand in the way of
-			// others, and of the next call that comes here.
+			// The scheduler still counts waiting calls of this lane. They would
+			// stand in the way of others, and of the next call that comes here,
+			// so a pull without calls takes them back.
 			l.mu.Unlock()
 			_, _ = l.sched.Pull(ctx, now, ratelimit.Ask{Budget: l.budget})
 			p.told = 0
@@ -66,7 +67,7 @@ func (l *lane) drive() {
 	}
 }
 
-// clearNews forgets news that nobody needs any more.
+// clearNews drops news that no goroutine needs any more.
 func (l *lane) clearNews() {
 	select {
 	case <-l.news:
@@ -74,29 +75,31 @@ func (l *lane) clearNews() {
 	}
 }
 
-// longestSleep bounds how long drive relies on being told: a scheduler in the
-// store forgets a replica that has not pulled for about a second.
-// shortestSleep keeps a rounding error from turning it into a spin.
+// longestSleep bounds how long drive relies on the moment that the scheduler has
+// named: a scheduler in the store forgets a replica that has not pulled for about
+// a second. shortestSleep keeps a rounding error from turning the wait into a
+// busy loop.
 const (
 	longestSleep  = 500 * time.Millisecond
 	shortestSleep = 100 * time.Microsecond
 )
 
-// A puller is what drive keeps from one pull to the next.
+// A puller is the state that drive keeps from one pull to the next.
 type puller struct {
 	classes []ratelimit.Waiting // what waits
-	length  int                 // of all of it
-	class   ratelimit.Class     // of who is first
+	length  int                 // the number of all waiters
+	class   ratelimit.Class     // of the first waiter
 	weight  float64
-	told    int // what the scheduler believes to wait
+	told    int // the number of waiters that the scheduler counts
 	ticket  addressTicket
 }
 
-// An addressTicket stands in the address's lane for a lane whose next slot wants
-// the address's too, when that cannot be had at once. A lane has at most one
-// there, in the class of its own next call, so lanes share the address as their
-// callers would, and an organization that may not send yet holds no slot of it.
-// It belongs to the goroutine that drives the lane.
+// An addressTicket is a waiter in the address's lane that stands for another
+// lane. A slot of that lane needs a slot of the address too, and the ticket waits
+// for it when the address has none at once. A lane has at most one ticket, in the
+// class of its own next call, so lanes share the address as their callers would,
+// and an organization that may not send yet holds no slot of the address. The
+// ticket belongs to the goroutine that drives the lane.
 type addressTicket struct {
 	w      *waiter
 	active bool
@@ -113,8 +116,8 @@ func (l *lane) drawTicket(ticket *addressTicket, class ratelimit.Class, weight f
 	ticket.active = a.join(ticket.w) == nil
 }
 
-// collectTicket gives the slot that the address ticket was granted, 1 or 0, and when it
-// was asked for.
+// collectTicket takes the slot that the address ticket was granted. It returns
+// the number of slots, 1 or 0, and when the slot was asked for.
 func (l *lane) collectTicket(ticket *addressTicket) (int, time.Time) {
 	if !ticket.active {
 		return 0, time.Time{}
@@ -132,7 +135,8 @@ func (l *lane) collectTicket(ticket *addressTicket) (int, time.Time) {
 	return 0, time.Time{}
 }
 
-// withdrawTicket calls the address ticket back, and passes on what it was granted.
+// withdrawTicket takes the address ticket back, and passes on the slot that it
+// was granted.
 func (l *lane) withdrawTicket(ticket *addressTicket) {
 	if ticket.active {
 		ticket.active = false
@@ -140,13 +144,15 @@ func (l *lane) withdrawTicket(ticket *addressTicket) {
 	}
 }
 
-// pull asks the scheduler once and gives out what it grants. It returns when to
-// pull next, 0 for at once, below 0 for when there is news.
+// pull asks the scheduler once and delivers the slots that it grants. It returns
+// the time until the next pull: 0 for at once, below 0 for when the lane has
+// news.
 func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration {
 	most, at := 0, asked{now, now}
 	if l.address != nil {
-		// The address pays first and gets back what the organization does not
-		// grant: of a lane that has no slots due, one is enough to ask with.
+		// The address pays first, and gets back the slots that the organization
+		// does not grant. A lane that has no slots due asks the scheduler with
+		// one slot of the address, which is enough.
 		want := min(p.length, max(1, int(l.sched.Peek(now, l.budget).Tokens)))
 		held, earlier := l.collectTicket(&p.ticket)
 		if held > 0 {
@@ -180,10 +186,10 @@ func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration
 	}
 }
 
-// deliver binds granted slots to calls, each to the oldest of its class that can
-// still use it, and passes slots whose class is empty by now to whoever is next.
-// at is when they were asked for. It returns how many slots of the address
-// were not needed with them.
+// deliver gives granted slots to calls. A slot goes to the oldest call of its
+// class that can still use it or, where the class is empty by now, to the first
+// call of the lane. at is when the slots were asked for. deliver returns how many
+// slots of the address were not needed.
 func (l *lane) deliver(at asked, classes []ratelimit.Class) (spare int) {
 	now := time.Now()
 	l.mu.Lock()
@@ -211,7 +217,7 @@ func (l *lane) deliver(at asked, classes []ratelimit.Class) (spare int) {
 	return spare
 }
 
-// grant gives w its slot, which was asked for at a moment, with the lock held.
+// grant gives w a slot that was asked for at the times in at. The lock is held.
 func (l *lane) grant(w *waiter, now time.Time, at asked) {
 	l.out(w, granted, nil)
 	w.asked = at
@@ -221,9 +227,9 @@ func (l *lane) grant(w *waiter, now time.Time, at asked) {
 	w.wake()
 }
 
-// pick is who gets a slot that was granted to a class: its oldest, or where the
-// class is empty the first of all. Calls that could not use it any more are
-// refused on the way.
+// pick chooses the waiter for a slot that was granted to a class: the oldest of
+// the class, or the first of the queue where the class is empty. It refuses calls
+// that could not use the slot any more.
 func (l *lane) pick(class ratelimit.Class, now time.Time) *waiter {
 	for {
 		w := l.queue.oldest(class)
@@ -241,8 +247,8 @@ func (l *lane) pick(class ratelimit.Class, now time.Time) *waiter {
 	}
 }
 
-// takeUpTo grants at once up to n slots while nobody waits; the address's lane is
-// asked so by the others.
+// takeUpTo takes up to n slots at once, while no call waits. The other lanes take
+// slots of the address's lane in this way.
 func (l *lane) takeUpTo(now time.Time, n int) int {
 	got := 0
 	for got < n && l.take(now) {
@@ -251,12 +257,12 @@ func (l *lane) takeUpTo(now time.Time, n int) int {
 	return got
 }
 
-// pass takes n granted slots, the address's part with them, that will not be
-// spent: calls that wait get them, the budgets the rest. at is when they were
-// asked for.
+// pass takes back n granted slots that will not be spent, with the address's part
+// of each. Waiting calls get them; the budgets get the rest. at is when the slots
+// were asked for.
 func (l *lane) pass(n int, at asked) {
 	now := time.Now()
-	back := 0 // of the address, from debts, which have paid it before
+	back := 0 // slots of the address that debts do not need: they have paid it before
 	l.mu.Lock()
 	for n > 0 && l.queue.length > 0 {
 		w := l.pick(l.queue.first().class, now)
@@ -278,14 +284,15 @@ func (l *lane) pass(n int, at asked) {
 	}
 }
 
-// debts is the class of slots that are spent already.
+// debts is the class of slots that look-ups have spent already.
 var debts = ratelimit.Class{Priority: ratelimit.Critical, Caller: "(look-ups)"}
 
-// mostDebt bounds the attempts that a lane is made to pay for at once.
+// mostDebt bounds the attempts that a lane pays for at once.
 const mostDebt = 20
 
-// Owe makes an organization pay for n attempts that it has received before it was
-// known to own what they were about. They go before what waits.
+// Owe makes an organization pay for n attempts that were made before the broker
+// knew that the organization owns their resource. The debts go before the calls
+// that wait.
 func (ls *Lanes) Owe(organization string, n int) { ls.organization(organization).owe(n) }
 
 func (l *lane) owe(n int) {

@@ -10,15 +10,15 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// idleLane is how long a lane has to be unused before it may be dropped. It is
-// far longer than any budget takes to fill up, so nothing is lost with it but
-// its counts.
+// idleLane is how long a lane has to be unused before it may be dropped. Every
+// budget fills up in far less time, so a dropped lane loses nothing but its
+// counts.
 const idleLane = 15 * time.Minute
 
-// doubtfulLane is the same for a lane through which nothing has come that the
-// Dashboard answered well, as those of ids that do not exist: longer than a call
-// takes. They are looked for when there are fewLanes already, while others stay
-// until there are Config.Lanes.
+// doubtfulLane is how long a lane has to be unused when the Dashboard has
+// answered none of its calls well, such as the lane of an id that does not exist.
+// It is longer than a call takes. These lanes are dropped when there are fewLanes
+// already; other lanes stay until there are Config.Lanes.
 const (
 	doubtfulLane = 5 * time.Minute
 	fewLanes     = 1024
@@ -27,8 +27,8 @@ const (
 // A laneKey names a lane without building a string for each call.
 type laneKey struct {
 	kind laneKind
-	// id is the organization, the credential, or the operation's parameter; detail
-	// is the operation, or the caller whose share it is.
+	// id is the organization, the credential, or the operation's parameter.
+	// detail is the operation, or the caller who has a share.
 	id, detail string
 }
 
@@ -37,16 +37,16 @@ type Lanes struct {
 	config  Config
 	life    *Lifecycle
 	address *lane
-	seed    maphash.Seed // of what calls ask for, in short
+	seed    maphash.Seed // of the calls' fingerprints
 
 	mu      sync.RWMutex
 	m       map[laneKey]*lane
-	sweepAt int // number of lanes at which those to drop are looked for
+	sweepAt int // number of lanes at which sweep runs
 
 	// granted counts slots that were given to calls.
 	granted atomic.Int64
-	// changes counts what happened to any lane, so that a watcher can ask for
-	// the lanes that changed since. It is written with changing held.
+	// changes counts the changes of all lanes, so that a watcher can ask for the
+	// lanes that have changed since a count. It is written with changing held.
 	changing sync.Mutex
 	changes  atomic.Uint64
 }
@@ -67,8 +67,8 @@ func New(c Config, life *Lifecycle) (*Lanes, error) {
 	return ls, nil
 }
 
-// Drain refuses calls that wait and have sent nothing. The Lifecycle, drained
-// before, keeps new ones from coming.
+// Drain refuses calls that wait and have sent nothing. The Lifecycle is drained
+// before, and keeps new calls out.
 func (ls *Lanes) Drain() {
 	for _, l := range ls.all() {
 		l.mu.Lock()
@@ -77,11 +77,12 @@ func (ls *Lanes) Drain() {
 	}
 }
 
-// Granted is how many slots have been given out and not back.
+// Granted is the number of slots that were given to calls and not given back.
 func (ls *Lanes) Granted() int64 { return ls.granted.Load() }
 
-// change counts a change and stamps it on what has changed. Both are done before
-// either is seen: a watcher who knows the count finds the stamp.
+// change counts a change, and writes the count into the stamp of the thing that
+// has changed. The stamp is written before the count, so a watcher that knows the
+// count finds the stamp.
 func (ls *Lanes) change(stamp *atomic.Uint64) {
 	ls.changing.Lock()
 	defer ls.changing.Unlock()
@@ -100,7 +101,7 @@ func (ls *Lanes) make(k laneKey, budget ratelimit.Budget, sched ratelimit.Schedu
 	return l
 }
 
-// find gives the lane of a key, made where there is none.
+// find gives the lane of a key, and makes it where there is none.
 func (ls *Lanes) find(k laneKey, fresh func() *lane) *lane {
 	now := time.Now()
 	ls.mu.RLock()
@@ -121,7 +122,7 @@ func (ls *Lanes) find(k laneKey, fresh func() *lane) *lane {
 	return l
 }
 
-// sweep drops idle lanes, with the lock held. A lane that somebody has found and
+// sweep drops idle lanes, with the lock held. A lane that a call has found and
 // not yet entered is not idle: it was used a moment ago.
 func (ls *Lanes) sweep(now time.Time) {
 	most := ls.config.Lanes
@@ -138,7 +139,8 @@ func (ls *Lanes) sweep(now time.Time) {
 			delete(ls.m, k)
 		}
 	}
-	// Where all are in use, the next look is worth its time only after a while.
+	// Where all lanes are in use, the next sweep is worth its time only when
+	// there are an eighth more.
 	ls.sweepAt = max(min(most, fewLanes), len(ls.m)+len(ls.m)/8)
 }
 
@@ -150,13 +152,14 @@ func (ls *Lanes) organization(id string) *lane {
 	})
 }
 
-// budget is what an organization may spend.
+// budget is the budget of an organization.
 func (ls *Lanes) budget(organization string) ratelimit.Budget {
 	c := &ls.config
 	return ratelimit.Budget{Key: "organization:" + organization, Rate: c.Rate, Burst: c.Burst}
 }
 
-// cautious is the lane of a credential's calls whose owner is not known.
+// cautious is the lane for a credential's calls about resources whose owner is
+// not known.
 func (ls *Lanes) cautious(credential string) *lane {
 	k := laneKey{kind: cautiousLane, id: credential}
 	return ls.find(k, func() *lane {
@@ -165,9 +168,10 @@ func (ls *Lanes) cautious(credential string) *lane {
 	})
 }
 
-// operation is the lane of an operation's own limit; nil when it has none. Its
-// burst is what the documentation allows; a slot of it may be held while the
-// call waits for its organization's, so one is kept back where there are several.
+// operation is the lane of an operation's own limit; nil when the operation has
+// none. The lane's burst is the documented burst less one, but at least one: a
+// call may hold a slot of this lane while it waits for its organization's slot,
+// so one slot is kept back where there are several.
 func (ls *Lanes) operation(o *apiv1.Operation, parameter string) *lane {
 	limit := o.GetLimit()
 	if limit.GetRequests() <= 0 || limit.GetSeconds() <= 0 {
@@ -183,9 +187,9 @@ func (ls *Lanes) operation(o *apiv1.Operation, parameter string) *lane {
 	})
 }
 
-// share is the lane of a caller's part of an organization's budget; nil when it
-// may have all. The part is a bound, not a promise: the caller still takes its
-// turn in the organization's lane.
+// share is the lane of a caller's part of an organization's budget; nil when the
+// caller may spend all of it. The part is a bound, not a promise: the caller
+// still takes its turn in the organization's lane.
 func (ls *Lanes) share(organization, caller string, part float64) *lane {
 	if part <= 0 || part >= 1 {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// A waiterState is how far a waiter has come. It changes once, under the lock of
-// the lane in which it waits.
+// A waiterState is the state of a waiter. It changes once, under the lock of the
+// lane in which the waiter waits.
 type waiterState uint8
 
 const (
@@ -19,50 +19,58 @@ const (
 	gone
 )
 
-// A waiter is one place in a lane. Most stand for a call; see internal for the rest.
+// A waiter is one place in a lane. Most waiters stand for a call; see internal
+// for the others.
 type waiter struct {
 	class  ratelimit.Class
 	weight float64
 	since  time.Time // when this wait began
-	// ctx is the call's, whose deadline may move while it waits; nil for what has
-	// none. service is what has to be left of it for an attempt.
+	// ctx is the call's context, whose deadline may move while the call waits;
+	// nil for a waiter without a deadline. service is the time that the deadline
+	// has to leave for an attempt.
 	ctx     context.Context
 	service time.Duration
 	// sent tells that the call has made attempts before: it finishes also while
 	// the broker drains.
 	sent bool
-	// returning tells that the call comes returning: for another attempt, or after a refusal
-	// at the moment that it was told. It goes first in its class and is not shed.
+	// returning tells that the call comes back: for another attempt, or after a
+	// refusal at the moment that the refusal named. It goes first in its class
+	// and is not shed.
 	returning bool
-	// fingerprint stands for what the call asks for, in short.
+	// fingerprint stands for the thing that the call asks for (see the function).
 	fingerprint uint64
-	// internal marks what stands for no call: a lane that wants slots of the address,
-	// or a debt. It is neither shed nor refused nor counted against the length.
+	// internal marks a waiter that stands for no call, but for a lane that wants
+	// slots of the address, or for a debt. It is neither shed nor refused nor
+	// counted against the length.
 	internal bool
-	// debt: the slot is already spent, by a look-up made before its owner was known.
+	// debt tells that the slot is already spent, by a look-up that was made
+	// before the owner was known.
 	debt bool
 	// ready is closed when the state has changed; nil where tell is used.
 	ready chan struct{}
-	// tell is the lane that wants to know, for a waiter that is internal.
+	// tell is the lane that an internal waiter notifies of the change.
 	tell *lane
 
 	state waiterState
-	// asked is when its slot was asked for, with granted.
+	// asked is when the slot was asked for; it is set with granted.
 	asked asked
 	// refusal is set with refused.
 	refusal *refusal
 
 	prev, next *waiter
 	in         *classQueue
-	// at is the lane in which it waits, for those who do not know which.
+	// at is the lane in which the waiter waits, for goroutines that do not know
+	// the lane.
 	at atomic.Pointer[lane]
 }
 
-// asked is when the two parts of a slot were asked for: the lane's own, and the
-// address's where there is one. A slot that is given back names it.
+// asked holds the times at which the two parts of a slot were asked for: the
+// lane's own part, and the address's where there is one. A slot that is given
+// back names these times.
 type asked struct{ own, address time.Time }
 
-// latest is when a slot is no longer of use; zero for never.
+// latest is the latest moment at which the waiter can use a slot; zero when there
+// is no such limit.
 func (w *waiter) latest() time.Time {
 	if w.ctx == nil {
 		return time.Time{}
@@ -74,7 +82,7 @@ func (w *waiter) latest() time.Time {
 	return deadline.Add(-w.service)
 }
 
-// wake tells whoever waits that the state has changed.
+// wake tells the goroutine that waits, or the lane, that the state has changed.
 func (w *waiter) wake() {
 	if w.ready != nil {
 		close(w.ready)
@@ -84,20 +92,21 @@ func (w *waiter) wake() {
 	}
 }
 
-// A classQueue is the calls of one caller at one priority: those that come back,
-// then the others, each oldest first.
+// A classQueue holds the calls of one caller at one priority: first the calls
+// that come back, then the others, each group oldest first.
 type classQueue struct {
 	class      ratelimit.Class
 	weight     float64
 	count      int
 	head, tail *waiter
 	index      int // in queue.classes
-	// over is since when the oldest that came for the first time has waited above
-	// the target; zero when it has not.
+	// over is the moment since which the oldest first-time call has waited above
+	// the target; zero when none has.
 	over time.Time
 }
 
-// fresh gives the first of a class that has not come back; nil when all have.
+// fresh gives the oldest call of a class that comes for the first time; nil when
+// all calls come back.
 func (c *classQueue) fresh() *waiter {
 	w := c.head
 	for w != nil && w.returning {
@@ -106,18 +115,19 @@ func (c *classQueue) fresh() *waiter {
 	return w
 }
 
-// A queue is what waits in a lane. The zero queue is empty. It is not locked.
+// A queue holds the waiters of a lane. The zero queue is empty. It has no lock of
+// its own.
 type queue struct {
 	classes []*classQueue
 	byClass map[ratelimit.Class]*classQueue
-	// length counts every waiter; calls leaves out those that are internal.
+	// length counts all waiters; calls leaves out the internal ones.
 	length, calls int
-	// histories is what is remembered of classes that were refused something.
+	// histories holds a history for each class that was refused a call.
 	histories map[ratelimit.Class]*classHistory
 }
 
-// push adds w to its class, those that come back before the others, and tells
-// whether the class is a new one here.
+// push adds w to its class, a call that comes back before the others, and tells
+// whether the class is new in the queue.
 func (q *queue) push(w *waiter) (fresh bool) {
 	c := q.byClass[w.class]
 	if c == nil {
@@ -153,7 +163,7 @@ func (q *queue) push(w *waiter) (fresh bool) {
 	return fresh
 }
 
-// remove takes w out. An empty class is forgotten.
+// remove takes w out of the queue. It forgets a class that has become empty.
 func (q *queue) remove(w *waiter) {
 	c := w.in
 	if w.prev == nil {
@@ -183,7 +193,7 @@ func (q *queue) remove(w *waiter) {
 	q.classes = q.classes[:last]
 }
 
-// oldest is the head of a class; nil when nothing of it waits.
+// oldest is the head of a class; nil when no call of the class waits.
 func (q *queue) oldest(class ratelimit.Class) *waiter {
 	if c := q.byClass[class]; c != nil {
 		return c.head
@@ -191,8 +201,8 @@ func (q *queue) oldest(class ratelimit.Class) *waiter {
 	return nil
 }
 
-// first is who would be served next without regard to shares: the oldest of the
-// highest priority. nil when the queue is empty.
+// first is the waiter that would be served next if shares did not count: the
+// oldest of the highest priority. It is nil when the queue is empty.
 func (q *queue) first() *waiter {
 	var best *waiter
 	for _, c := range q.classes {
@@ -213,9 +223,9 @@ func (q *queue) waiting(dst []ratelimit.Waiting) []ratelimit.Waiting {
 	return dst
 }
 
-// ahead is about how many of those that wait would be served before a newcomer
-// of a class: all of higher priority, all of its own class, and of each other
-// caller of its priority as many as its share lets through meanwhile.
+// ahead estimates how many waiters would be served before a new call of a class:
+// all waiters of higher priority, all of its own class, and, of each other caller
+// at its priority, as many as that caller's share lets through in the meantime.
 func (q *queue) ahead(class ratelimit.Class, weight float64) int {
 	own := 1
 	if c := q.byClass[class]; c != nil {
@@ -234,9 +244,10 @@ func (q *queue) ahead(class ratelimit.Class, weight float64) int {
 	return n
 }
 
-// longest is the latest call of the class with most calls for its weight, among
-// those of a priority no higher than the newcomer's; nil when that is the
-// newcomer's own class, so that it has nobody's place to take.
+// longest is the latest call of the class with the most calls for its weight,
+// among the classes of a priority no higher than the newcomer's. It is nil when
+// the newcomer's own class has the most: the newcomer then has no other caller's
+// place to take.
 func (q *queue) longest(newcomer ratelimit.Class, weight float64) *waiter {
 	var most *classQueue
 	share := func(c *classQueue) float64 { return float64(c.count) / c.weight }

@@ -7,47 +7,48 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// A call that is refused is told when to come back, and that moment is kept for
-// it: a later call of the same caller for the same thing, not before the moment
-// and not long after, goes before those of its class that come for the first
-// time, and is not shed. Without that a delay would be no better than a guess:
-// as long as more is asked than there is, whoever comes back meets the next
-// crowd. Shares between callers are the scheduler's and do not change.
+// A refused call is told when to come back, and the lane reserves that moment for
+// it. A later call of the same caller for the same thing claims the reservation
+// when it comes at the moment or not long after: it goes before the calls of its
+// class that come for the first time, and is not shed. Without reservations a
+// delay would be no better than a guess: as long as callers ask for more than the
+// budget has, a caller that comes back as told would meet the next crowd. Shares
+// between callers are the scheduler's, and reservations do not change them.
 const (
-	// reservationEarly is how much sooner than told a call may come: clocks and timers
-	// of clients are coarse.
+	// reservationEarly is how long before its moment a call may come: the clocks
+	// and timers of clients are coarse.
 	reservationEarly = 50 * time.Millisecond
-	// reservationLasts is how long after the moment the reservation is good.
+	// reservationLasts is how long after its moment a reservation is valid.
 	reservationLasts = 30 * time.Second
-	// mostHistories is how many classes a lane remembers something of, and mostReservations
-	// how many reservations of each.
+	// mostHistories is the number of classes of which a lane keeps a history, and
+	// mostReservations the number of reservations in each history.
 	mostHistories    = 64
 	mostReservations = 1000
 )
 
-// A classHistory is what a lane remembers of a class that was refused something, also
-// while nothing of it waits.
+// A classHistory is what a lane remembers of a class after it has refused a call
+// of the class, also while no call of the class waits.
 type classHistory struct {
-	// shedUntil is how long the class goes on being shed at the target.
+	// shedUntil is the end of the time for which the class is shed at the target.
 	shedUntil time.Time
-	// booked is the moment that the last refusal was told to come back at.
+	// booked is the moment that the last refused call was told to come back at.
 	booked       time.Time
 	reservations map[uint64]reservation
 }
 
-// A reservation is the moment kept for calls that are alike.
+// A reservation is the moment kept for n calls with the same fingerprint.
 type reservation struct {
 	at time.Time
 	n  int
 }
 
-// over tells that nothing of it matters any more.
+// over tells that nothing in the history matters any more.
 func (p *classHistory) over(now time.Time) bool {
 	return now.After(p.shedUntil) && now.After(p.booked.Add(reservationLasts))
 }
 
-// history gives what is remembered of a class, made where there is nothing; nil when
-// the lane remembers too many.
+// history gives the history of a class, and makes one where there is none. It
+// gives nil when the lane has too many.
 func (q *queue) history(now time.Time, class ratelimit.Class) *classHistory {
 	p := q.histories[class]
 	if p != nil {
@@ -71,7 +72,7 @@ func (q *queue) history(now time.Time, class ratelimit.Class) *classHistory {
 	return p
 }
 
-// issue keeps a moment for calls like w.
+// issue keeps a moment for one more call with this fingerprint.
 func (p *classHistory) issue(now, at time.Time, fingerprint uint64) {
 	if len(p.reservations) >= mostReservations {
 		for other, t := range p.reservations {
@@ -89,7 +90,8 @@ func (p *classHistory) issue(now, at time.Time, fingerprint uint64) {
 	p.reservations[fingerprint] = reservation{at, p.reservations[fingerprint].n + 1}
 }
 
-// claim takes the reservation of a call that has come back, if it has one.
+// claim uses up the reservation of a call that has come back, and tells whether
+// the call had a valid one.
 func (q *queue) claim(now time.Time, w *waiter) bool {
 	p := q.histories[w.class]
 	if p == nil {
@@ -107,9 +109,10 @@ func (q *queue) claim(now time.Time, w *waiter) bool {
 	return !now.After(t.at.Add(reservationLasts))
 }
 
-// reserve gives a refused call of w's class a moment of its own, not before now + d
-// and a turn of the class after the last one given, so that those who come back
-// as told do not come back together. It returns the time until then.
+// reserve gives a refused call of w's class a moment of its own, and returns the
+// time until then. The moment is not before now + d, and it is one turn of the
+// class after the moment given last, so that calls that come back as told do not
+// come back together.
 func (l *lane) reserve(now time.Time, d time.Duration, w *waiter) time.Duration {
 	at := now.Add(d + d/20 + slack)
 	p := l.queue.history(now, w.class)
@@ -127,7 +130,8 @@ func (l *lane) reserve(now time.Time, d time.Duration, w *waiter) time.Duration 
 	return at.Sub(now)
 }
 
-// share is the part of the slots that a class may count on beside those that wait.
+// share is the part of the slots that a class may count on beside the classes in
+// which calls wait.
 func (q *queue) share(class ratelimit.Class, weight float64) float64 {
 	all := weight
 	for _, c := range q.classes {
@@ -138,7 +142,8 @@ func (q *queue) share(class ratelimit.Class, weight float64) float64 {
 	return weight / all
 }
 
-// fingerprint stands for what a call asks for: calls that are alike have the same.
+// fingerprint stands for the thing that a call asks for: calls with the same
+// operation, path and query have the same fingerprint.
 func fingerprint(seed maphash.Seed, r *Request) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)

@@ -15,30 +15,32 @@ const (
 	refusedDraining = "draining"
 )
 
-// A refusal is a call that a lane does not serve. Nothing was spent on it there.
+// A refusal says that a lane does not serve a call. The call has spent nothing in
+// that lane.
 type refusal struct {
 	why string
-	// after is when to come back.
+	// after is the delay after which the caller should come back.
 	after time.Duration
-	// wait is how long it would have waited, where that is the reason.
+	// wait is how long the call would have waited, where the wait is the reason.
 	wait time.Duration
 }
 
-// Error makes a refusal an error of the lane's; the caller gets a fault.
+// Error makes a refusal an error inside this package; refuse turns it into the
+// fault that the caller gets.
 func (r *refusal) Error() string { return "refused: " + r.why }
 
-// shedIntervals is for how many intervals after the last need a class goes on
-// being shed at the target. Calls come in gusts: one interval is often over in a
-// lull of the same overload, and waiting for the next standing queue each time
-// would let the waits grow to twice the target.
+// shedIntervals is the number of intervals for which a class goes on being shed
+// at the target after shedding was last needed. Calls come in bursts: one
+// interval often ends in a lull of the same overload. If shedding waited for the
+// next standing queue each time, the waits would grow to twice the target.
 const shedIntervals = 10
 
-// shed refuses calls from the head of the classes whose queue has been standing,
-// with the lock held, and returns when to look again. A class of normal or
-// critical priority stands when its oldest has waited above the target for the
-// interval; from then on whatever reaches the target is refused, until that has
-// not been needed for a while. The last of a class stays, so that shedding never
-// leaves a slot unused.
+// shed refuses calls from the head of the classes whose queue is standing, and
+// returns the time until the next look. The lock is held. Only classes of normal
+// or critical priority are shed. A queue is standing when its oldest
+// first-time call has waited above the target for one interval. From then on each call that reaches
+// the target is refused, until no refusal has been needed for shedIntervals. The
+// last call of a class stays, so that shedding never leaves a slot unused.
 func (l *lane) shed(now time.Time) (next time.Duration) {
 	next = time.Hour
 	if l.queue.calls == 0 || l.kind == cautiousLane {
@@ -85,8 +87,9 @@ func (l *lane) shed(now time.Time) (next time.Duration) {
 	return max(next, shortestSleep)
 }
 
-// target is the wait above which a class stands: the configured one, or where
-// the rate has come down so far that even two calls take longer, that.
+// target is the wait above which a queue counts as standing. It is the configured
+// target, or the time that two calls take, where the rate has fallen so far that
+// this is longer.
 func (l *lane) target(now time.Time) time.Duration {
 	t := l.set.config.Target
 	if two := time.Duration(2 / l.rate(now, l.sched.Peek(now, l.budget)) * float64(time.Second)); two > t {
@@ -95,8 +98,8 @@ func (l *lane) target(now time.Time) time.Duration {
 	return t
 }
 
-// room sees to it that a newcomer has a place, with the lock held: when the lane
-// is full, that of the latest call of whoever has most.
+// room makes a place for a new call, with the lock held. When the lane is full,
+// the class with the most calls for its weight loses its latest call.
 func (l *lane) room(w *waiter, now time.Time) *refusal {
 	if l.queue.calls < l.set.config.Length {
 		return nil
@@ -110,8 +113,8 @@ func (l *lane) room(w *waiter, now time.Time) *refusal {
 	return nil
 }
 
-// refuseAll refuses what waits, with the lock held: calls that have sent nothing,
-// or everything.
+// refuseAll refuses the calls that wait and have sent nothing; with everything
+// set, it refuses every waiter. The lock is held.
 func (l *lane) refuseAll(why string, everything bool) {
 	for i := 0; i < len(l.queue.classes); {
 		c := l.queue.classes[i]
@@ -131,7 +134,7 @@ func (l *lane) refuseAll(why string, everything bool) {
 	l.notice()
 }
 
-// refuse turns a lane's refusal into what the caller is told.
+// refuse turns a lane's refusal into the fault that the caller gets.
 func (l *lane) refuse(operation string, r *refusal) *fault.Error {
 	if r.why == refusedDraining {
 		return fault.Stopping(operation)
@@ -155,8 +158,8 @@ func (l *lane) refuse(operation string, r *refusal) *fault.Error {
 	return e
 }
 
-// roundUp gives a delay in whole milliseconds, so that what is printed is not
-// sooner than what was meant.
+// roundUp rounds a delay up to whole milliseconds, so that the printed delay is
+// not shorter than the computed one.
 func roundUp(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }

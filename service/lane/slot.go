@@ -10,51 +10,56 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A Payer says whose budgets an attempt spends.
+// A Payer names the budgets that an attempt spends.
 type Payer struct {
-	// Organization is the owner of what the call is about, where it is known.
+	// Organization is the owner of the resource that the call is about; empty
+	// where the owner is not known.
 	Organization string
-	// Credential is whose cautious budget pays where it is not. With neither, the
-	// egress address alone does.
+	// Credential names the cautious budget, which pays where the owner is not
+	// known. With neither, the egress address alone pays.
 	Credential string
-	// Operation and its Parameter name the limit of its own that it may have.
+	// Operation and Parameter name the operation's own limit, where it has one.
 	Operation *apiv1.Operation
 	Parameter string
-	// Caller may spend no more than Share of the organization's budget; 0 for all.
+	// Caller may spend no more than Share of the organization's budget; 0 means
+	// all of it.
 	Caller string
 	Share  float64
 }
 
-// A Request is what a call tells the lanes to get a slot.
+// A Request is what a call tells the lanes in order to get a slot.
 type Request struct {
-	// Operation is the vendor's operationId; Path and Query complete what is
-	// asked for. A call that comes back after a refusal is known by them.
+	// Operation is the vendor's operationId. Operation, Path and Query identify
+	// the thing that the call asks for: by them a lane recognizes a call that
+	// comes back after a refusal.
 	Operation, Path, Query string
 	Class                  ratelimit.Class
 	Weight                 float64
 	// Sent tells that the call has made attempts before: it finishes also while
-	// the broker drains. Ahead lets a first attempt go before those of its class.
+	// the broker drains. Ahead lets a first attempt go before the others of its
+	// class.
 	Sent, Ahead bool
-	// Usual and Ample are what nine and 99 of 100 attempts of the operation take;
-	// 0 when too little is known.
+	// Usual and Ample are the times within which 90 and 99 of 100 attempts of the
+	// operation end; 0 when too little is known.
 	Usual, Ample time.Duration
-	// Probe has the last word on a call that only Usual speaks against.
+	// Probe decides about a call against which only Usual speaks.
 	Probe func() bool
 }
 
 // A Slot is the right to one attempt at one moment. It is empty until its lanes
-// have granted it (Acquire), and empty again once it is spent or given returning: there
-// is no other way to an attempt, and none to a second one.
+// have granted it (Acquire), and empty again once it is spent or given back. No
+// attempt is made without a slot, and no slot serves for a second attempt.
 type Slot struct {
-	payer     *lane // who pays, the address with it where the lane is an organization's
-	operation *lane // of the operation's own limit; nil where it has none
-	share     *lane // of the caller's part of the organization's budget; nil where it may have all
+	payer     *lane // the lane that pays, and the address with it
+	operation *lane // the lane of the operation's own limit; nil where it has none
+	share     *lane // the lane of the caller's part of the organization's budget; nil where it may spend all
 	// asked is when the slots of the three lanes were asked for.
 	asked  [3]asked
 	state  atomic.Uint32
 	waiter waiter
-	// raised is a priority higher than the call's own, given by somebody more
-	// urgent who waits for the same answer; stored as priority + 1, 0 for none.
+	// raised is a priority higher than the call's own, given by a more urgent
+	// call that waits for the same answer. It is stored as priority + 1; 0 means
+	// none.
 	raised atomic.Uint32
 	waited time.Duration
 }
@@ -64,7 +69,7 @@ const (
 	slotHeld
 )
 
-// Assign says in which lanes a slot is to be had.
+// Assign chooses the lanes that have to grant a slot.
 func (ls *Lanes) Assign(s *Slot, p Payer) {
 	s.operation, s.share = ls.operation(p.Operation, p.Parameter), nil
 	switch {
@@ -81,13 +86,14 @@ func (ls *Lanes) Assign(s *Slot, p Payer) {
 // Budget is the key of the budget that pays.
 func (s *Slot) Budget() string { return s.payer.budget.Key }
 
-// Waited is how long all waits for the slot took together.
+// Waited is the sum of all waits for the slot.
 func (s *Slot) Waited() time.Duration { return s.waited }
 
-// Spend empties the slot; false when there was nothing in it.
+// Spend empties the slot for an attempt. It returns false when the slot was empty
+// already.
 func (s *Slot) Spend() bool { return s.state.CompareAndSwap(slotHeld, slotEmpty) }
 
-// GiveBack empties the slot without an attempt, so that others have it.
+// GiveBack empties the slot without an attempt, so that another call may have it.
 func (s *Slot) GiveBack() {
 	if s.Spend() {
 		s.payer.set.granted.Add(-1)
@@ -99,10 +105,11 @@ func (s *Slot) GiveBack() {
 	}
 }
 
-// lanes are the lanes that grant the slot, in the order in which they do.
+// lanes are the lanes that grant the slot, in the order in which they grant it.
 func (s *Slot) lanes() [3]*lane { return [...]*lane{s.operation, s.share, s.payer} }
 
-// class is the queue inside a lane that a call stands in now.
+// class is the class in which a call waits now: its own class, at the raised
+// priority where there is one.
 func (s *Slot) class(c ratelimit.Class) ratelimit.Class {
 	if r := s.raised.Load(); r > 0 {
 		c.Priority = min(c.Priority, ratelimit.Priority(r-1))
@@ -110,7 +117,7 @@ func (s *Slot) class(c ratelimit.Class) ratelimit.Class {
 	return c
 }
 
-// Raise gives a call a higher priority, also where it waits already.
+// Raise gives a call a higher priority, also while the call waits.
 func (s *Slot) Raise(p ratelimit.Priority) {
 	for {
 		old := s.raised.Load()
@@ -126,8 +133,8 @@ func (s *Slot) Raise(p ratelimit.Priority) {
 	}
 }
 
-// Acquire gets the slot for a call's next attempt. It refuses at once what cannot
-// be in time, and spends nothing on it.
+// Acquire gets the slot for a call's next attempt. It refuses at once a call that
+// cannot be in time, and spends nothing on it.
 func (s *Slot) Acquire(ctx context.Context, r *Request) *fault.Error {
 	at, err := s.acquire(ctx, r)
 	if err == nil {
@@ -141,8 +148,8 @@ func (s *Slot) Acquire(ctx context.Context, r *Request) *fault.Error {
 	return at.refuse(r.Operation, refused)
 }
 
-// acquire is as Acquire. The error is a lane's refusal or the context's; at says
-// in which lane it came.
+// acquire does the work of Acquire. The error is a lane's refusal or the
+// context's error; at is the lane in which it happened.
 func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 	set := s.payer.set
 	if err := ctx.Err(); err != nil {
@@ -180,7 +187,7 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		return relaxed
 	}
 	all := s.lanes()
-	var returning [len(all)]bool // in which of the lanes it is expected
+	var returning [len(all)]bool // the lanes in which the call goes before the others of its class
 	for i, l := range all {
 		if l == nil {
 			continue
@@ -198,15 +205,15 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 	return nil, nil
 }
 
-// holdMost is how long a call keeps its slot of one budget while it waits for that
-// of another: as long as what leaves may be late. Slots that were kept longer would
-// leave together when the other budget comes back, beside those that have been
-// earned meanwhile.
+// holdMost is how long a call keeps its slot of one budget while it waits for a
+// slot of another. It is the time by which an attempt may leave late. Calls that kept
+// their slots for longer would leave together when the other budget comes back,
+// in addition to the slots earned in the meantime.
 const holdMost = 200 * time.Millisecond
 
-// collect waits in each of the slot's lanes, and ends when it has a slot of all at
-// once. Where the wait in one lasts, the slots of the others are passed on, and are
-// waited for again.
+// collect waits in each of the slot's lanes, and ends when all of them have
+// granted their part. Where the wait in one lane lasts, the parts of the other
+// lanes are passed on, and are waited for again.
 func (s *Slot) collect(ctx context.Context, class ratelimit.Class, returning [3]bool) (at *lane, err error) {
 	all := s.lanes()
 	var held [len(all)]bool
@@ -241,14 +248,14 @@ func (s *Slot) collect(ctx context.Context, class ratelimit.Class, returning [3]
 	}
 }
 
-// fill fills a slot that its lanes have just granted.
+// fill marks a slot as held, after its lanes have granted it.
 func (s *Slot) fill() {
 	s.state.Store(slotHeld)
 	s.payer.set.granted.Add(1)
 }
 
-// enter waits in one lane for its part of the slot, and calls release when that
-// lasts.
+// enter waits in one lane for its part of the slot, and calls release when the
+// wait lasts.
 func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, returning bool, release func()) error {
 	w := &s.waiter
 	w.class, w.since, w.returning = s.class(class), time.Time{}, returning
@@ -257,17 +264,17 @@ func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, return
 		return r
 	}
 	if r := s.raised.Load(); r > 0 {
-		l.raise(w, ratelimit.Priority(r-1)) // who raised it a moment ago did not find it here
+		l.raise(w, ratelimit.Priority(r-1)) // a Raise before join did not find the call here
 	}
 	return l.await(ctx, w, release)
 }
 
-// A Result is what an attempt has taught about the budgets that it has spent.
+// A Result is what an attempt has shown about the budgets that it has spent.
 type Result struct {
 	// OK: the Dashboard did what was asked.
 	OK bool
-	// Answered: the Dashboard took the request, whatever came of it, and did not
-	// say that there were too many.
+	// Answered: the Dashboard took the request, whatever its answer, and did not
+	// answer that there were too many requests.
 	Answered bool
 	// Stop is for how long a 429 stops a lane; 0 for none. Own tells that the
 	// operation's own limit was hit, not the organization's.
@@ -275,7 +282,7 @@ type Result struct {
 	Own  bool
 }
 
-// Report tells the budgets of a spent slot what became of the attempt.
+// Report tells the budgets of a spent slot the result of the attempt.
 func (s *Slot) Report(now time.Time, r Result) {
 	main, own, ctx := s.payer, s.operation, s.payer.set.life.ctx
 	for _, l := range [...]*lane{main, own} {

@@ -6,22 +6,23 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// longestDelay bounds what a refusal tells the caller to wait: beyond it the
-// estimate says nothing any more.
+// longestDelay bounds the delay that a refusal tells the caller: an estimate of a
+// longer wait says nothing any more.
 const longestDelay = 10 * time.Minute
 
-// shortestAttempt is what has to be left of a deadline for an attempt to make
-// sense where nothing is known of the operation: less than any round trip to
-// the Dashboard takes, and enough to say no before the caller has gone.
+// shortestAttempt is the time that a deadline has to leave for an attempt when no
+// service time of the operation is known. It is less than any round trip to the
+// Dashboard takes, and enough to refuse the call before the caller has gone.
 const shortestAttempt = 10 * time.Millisecond
 
-// slack is added to every such delay, and a twentieth: the wait is an estimate,
-// and coming back a moment too soon costs the caller another round.
+// slack is added to every delay that a refusal tells, and a twentieth of the
+// delay with it: the wait is an estimate, and a caller that comes back a moment
+// too soon pays with another round.
 const slack = 200 * time.Millisecond
 
-// rate is what the lane may count on, requests a second: the budget's at this
-// moment, or where other replicas have their part in it, the pace at which this
-// one has been served, never below an even share.
+// rate is the number of slots a second that the lane may count on. It is the
+// budget's rate in force. Where other replicas spend the same budget, it is the
+// pace at which this replica has been served, but never below an even share.
 func (l *lane) rate(now time.Time, s ratelimit.State) float64 {
 	r := s.Rate
 	if r <= 0 {
@@ -35,8 +36,8 @@ func (l *lane) rate(now time.Time, s ratelimit.State) float64 {
 	return r
 }
 
-// wait is about how long a newcomer of a class would wait for its slot, with the
-// lock held: what is ahead of it at the lane's rate, after a stop.
+// wait estimates how long a new call of a class would wait for its slot: the rest
+// of a stop, then the calls ahead of it at the lane's rate. The lock is held.
 func (l *lane) wait(now time.Time, class ratelimit.Class, weight float64) time.Duration {
 	s := l.sched.Peek(now, l.budget)
 	var d time.Duration
@@ -49,8 +50,8 @@ func (l *lane) wait(now time.Time, class ratelimit.Class, weight float64) time.D
 	return d
 }
 
-// waitLeast is how long nobody gets a slot here, whoever is first: the rest of a
-// stop, and the time until the budget has a token.
+// waitLeast is the time during which the lane grants no slot to any call: the
+// rest of a stop, and the time until the budget has a token.
 func (l *lane) waitLeast(now time.Time) time.Duration {
 	s := l.sched.Peek(now, l.budget)
 	d := max(0, s.StoppedUntil.Sub(now))
@@ -60,8 +61,9 @@ func (l *lane) waitLeast(now time.Time) time.Duration {
 	return d
 }
 
-// foresee is as wait, the address's lane regarded: it is paid at the same moment,
-// so the longer wait of the two is the wait.
+// foresee estimates the wait as wait does, and takes the address's lane into
+// account: a call pays both budgets at the same moment, so the longer of the two
+// waits counts.
 func (l *lane) foresee(now time.Time, class ratelimit.Class, weight float64) time.Duration {
 	d := l.wait(now, class, weight)
 	if l.address != nil {
@@ -72,16 +74,16 @@ func (l *lane) foresee(now time.Time, class ratelimit.Class, weight float64) tim
 	return d
 }
 
-// fits says whether a call that has to be answered within left, and usually takes
-// service once it has its slot, would be in time. When not, the refusal names the
-// moment at which it would. Where only the service time speaks against it, probe
-// has the last word.
+// fits refuses a call that would not be answered within left; service is how long
+// its attempt usually takes once the call has a slot. The refusal names the
+// moment at which the call would be in time. When only the service time speaks
+// against the call, probe decides.
 func (l *lane) fits(now time.Time, w *waiter, left, service time.Duration, probe func() bool) *refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	wait := l.foresee(now, w.class, w.weight)
 	if w.sent {
-		// It goes first, so only a stop can hold it.
+		// A call that has made attempts goes first, so only a stop can hold it.
 		wait = max(0, l.sched.Peek(now, l.budget).StoppedUntil.Sub(now))
 	}
 	if wait+service <= left || service > left && wait+shortestAttempt <= left && probe() {
@@ -92,15 +94,16 @@ func (l *lane) fits(now time.Time, w *waiter, left, service time.Duration, probe
 		return nil
 	}
 	if service > left {
-		// It would not fit an empty lane either: more time is what it needs, and
-		// the delay is only when the lane is free.
+		// The call would not fit into an empty lane either. It needs more time;
+		// the delay only says when the lane is free.
 		return &refusal{why: refusedDeadline, wait: wait + service, after: l.reserve(now, wait, w)}
 	}
 	return &refusal{why: refusedDeadline, wait: wait, after: l.reserve(now, wait+service-left, w)}
 }
 
-// later is when a call that is refused now would find room: after a stop and
-// after what would go before it, and after those that were told so before it.
+// later is the delay after which a refused call would find room: after a stop,
+// after the calls that would go before it, and after the calls that were refused
+// and told a moment before it.
 func (l *lane) later(now time.Time, w *waiter) time.Duration {
 	s := l.sched.Peek(now, l.budget)
 	var d time.Duration
@@ -110,19 +113,19 @@ func (l *lane) later(now time.Time, w *waiter) time.Duration {
 	return l.reserve(now, d+seconds(float64(l.queue.ahead(w.class, w.weight))/l.rate(now, s)), w)
 }
 
-// seconds turns a number of seconds into a duration, bounded.
+// seconds turns a number of seconds into a duration, at most a million seconds.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(s, 1e6) * float64(time.Second))
 }
 
-// A pace is how fast slots have come while calls were waiting for them.
+// A pace is the speed at which slots have come while calls were waiting for them.
 type pace struct {
 	gap  float64 // seconds between two slots, smoothed
 	last time.Time
 	busy bool
 }
 
-// served notes n slots that came at once; busy tells that more calls wait.
+// served notes n slots that came at once. busy tells that more calls wait.
 func (p *pace) served(now time.Time, n int, busy bool) {
 	if n > 0 {
 		if dt := now.Sub(p.last).Seconds(); p.busy && dt > 0 {
@@ -138,7 +141,7 @@ func (p *pace) served(now time.Time, n int, busy bool) {
 	p.busy = busy
 }
 
-// rate is in slots a second; 0 when it is not known.
+// rate is the pace in slots a second; 0 when it is not known.
 func (p *pace) rate(now time.Time) float64 {
 	if p.gap == 0 || now.Sub(p.last) > time.Minute {
 		return 0

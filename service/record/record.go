@@ -20,8 +20,8 @@ import (
 type Attempt struct {
 	Start    time.Time
 	Duration time.Duration
-	// Operation is the operationId; Organization the owner, empty when there is
-	// none or it was not known; Caller who asked.
+	// Operation is the operationId. Organization is the owner, empty when there
+	// is none or it was not known. Caller is the caller who asked.
 	Operation, Organization, Caller string
 	// Method is the HTTP method.
 	Method string
@@ -30,7 +30,8 @@ type Attempt struct {
 	Outcome fault.Outcome
 	// RequestID is the vendor's X-Request-Id.
 	RequestID string
-	// Host is scheme://host of who answered, or was asked.
+	// Host is scheme://host of the server that answered or, where none did, was
+	// asked.
 	Host string
 	// Error says what was wrong, without addresses or secrets.
 	Error string
@@ -42,19 +43,20 @@ type Attempt struct {
 
 // Config bounds a Record. Every zero field has the default beside it.
 type Config struct {
-	// Attempts kept for List: 65,536, which take 4.5 MiB when all are there, of ten
-	// thousand organizations, and are eleven minutes of an egress address that
-	// spends all it may.
+	// Attempts is the number of attempts kept for List: 65,536. They take 4.5 MiB
+	// when all are there, of ten thousand organizations, and cover eleven minutes
+	// of an egress address that spends all it may.
 	Attempts int
-	// Organizations that have counters of their own: 1000, the most recently
-	// active. One that is active all day takes about 15 KiB.
+	// Organizations is the number of organizations that have counters of their
+	// own, the most recently active: 1000. An organization that is active all day
+	// takes about 15 KiB.
 	Organizations int
 	// Threshold is the share of attempts at which health is not OK any more: 0.05.
 	Threshold float64
 	// Least is how many attempts a verdict needs: 20.
 	Least int
-	// Since is from when on the record is complete: the start of the process. The
-	// first attempt's start when zero.
+	// Since is the moment from which the record is complete: the start of the
+	// process. When zero, it is the start of the first attempt.
 	Since time.Time
 }
 
@@ -65,10 +67,10 @@ func (c *Config) defaults() {
 	c.Least = cmp.Or(max(c.Least, 0), 20)
 }
 
-// A Record remembers every attempt of this process: the recent ones whole, older
-// ones as counts. The Dashboard's own telemetry never sees an attempt that ended
-// in 502, 504 or a reset; this does. It is bounded in memory and safe for
-// concurrent use.
+// A Record remembers every attempt of this process: the recent attempts whole,
+// older ones as counts. The Dashboard's own telemetry never sees an attempt that
+// ended in 502, 504 or a reset; a Record does. It is bounded in memory and safe
+// for concurrent use.
 type Record struct {
 	config Config
 
@@ -112,9 +114,10 @@ func (r *Record) Add(a Attempt) {
 	r.all.add(&a)
 }
 
-// organization gives the counters of one organization. Above the bound the one
-// that has been idle for longest makes room, and its counters are used again: with
-// ten thousand organizations this happens at nearly every attempt.
+// organization gives the counters of one organization. Above the bound, the
+// organization that has been idle for longest loses its counters, and their
+// memory is used again: with ten thousand organizations this happens at nearly
+// every attempt.
 func (r *Record) organization(id string) *series {
 	if e := r.orgs[id]; e != nil {
 		r.recent.MoveToFront(e)
@@ -138,14 +141,14 @@ func (r *Record) organization(id string) *series {
 type AttemptFilter struct {
 	Organization, Operation, Caller string
 	Outcome                         fault.Outcome
-	// Before chooses attempts that started before.
+	// Before chooses attempts that started before this moment.
 	Before time.Time
-	// Limit is how many at the most: 100 when 0, never above 1000.
+	// Limit is the number of attempts at the most: 100 when 0, never above 1000.
 	Limit int
 }
 
-// chooser gives a function that tells whether f chooses an attempt; nil when f names
-// what no attempt has.
+// chooser gives a function that tells whether f chooses an attempt. It gives nil
+// when f names a text that no attempt has.
 func (f *AttemptFilter) chooser(w *interner) func(*packedAttempt) bool {
 	organization, ok1 := w.find(f.Organization)
 	operation, ok2 := w.find(f.Operation)

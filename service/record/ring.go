@@ -34,15 +34,17 @@ type idForm uint8
 
 const (
 	idNone idForm = iota
-	// idUUID and idHex are 128 bits, written with dashes and without, in small
-	// letters: the forms that the vendor's have.
+	// idUUID and idHex are 128 bits in hexadecimal digits with small letters,
+	// idUUID with dashes and idHex without: the two forms of the vendor's ids.
 	idUUID
 	idHex
-	// idInterned is any other: its first four bytes are the number of an interned text.
+	// idInterned is any other id: its first four bytes are the number of an
+	// interned text.
 	idInterned
 )
 
-// packID gives the 128 bits of a request id that is written in one of the two forms.
+// packID gives the 128 bits of a request id in one of the two forms, and
+// idInterned for every other id.
 func packID(id string) (bits [16]byte, form idForm) {
 	var digits [32]byte
 	switch len(id) {
@@ -72,7 +74,7 @@ func packID(id string) (bits [16]byte, form idForm) {
 	return bits, form
 }
 
-// unpackID writes an id that packID has taken apart.
+// unpackID writes the request id from which packID made the bits.
 func unpackID(bits [16]byte, form idForm) string {
 	s := hex.EncodeToString(bits[:])
 	if form == idHex {
@@ -81,13 +83,13 @@ func unpackID(bits [16]byte, form idForm) string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// A ring keeps the latest attempts. It grows by a chunk at a time, and never moves
-// what it has. Guarded by its Record's lock.
+// A ring keeps the latest attempts. It grows by one chunk at a time, and never
+// moves an attempt. Its Record's lock guards it.
 type ring struct {
 	limit  int
 	chunks [][]packedAttempt
 	length int
-	next   int // where the next attempt goes once it is full
+	next   int // place of the next attempt once the ring is full
 	texts  interner
 }
 
@@ -95,7 +97,8 @@ const ringChunk = 1024
 
 func (r *ring) at(i int) *packedAttempt { return &r.chunks[i/ringChunk][i%ringChunk] }
 
-// add puts an attempt in the place of the oldest, if there is none left.
+// add keeps an attempt. In a full ring the attempt takes the place of the oldest
+// one.
 func (r *ring) add(a *Attempt) {
 	l := r.pack(a)
 	if r.length < r.limit {
@@ -112,8 +115,9 @@ func (r *ring) add(a *Attempt) {
 	r.next = (r.next + 1) % r.length
 }
 
-// pack makes the packedAttempt of an attempt. Its texts from there on are those that the
-// ring keeps anyway, not parts of some URL, which would be kept with them.
+// pack packs an attempt. It replaces the attempt's texts by the interned ones,
+// which the ring keeps anyway: a text that is part of a URL would keep the whole
+// URL in memory.
 func (r *ring) pack(a *Attempt) packedAttempt {
 	w := &r.texts
 	l := packedAttempt{
@@ -136,7 +140,8 @@ func (r *ring) pack(a *Attempt) packedAttempt {
 	return l
 }
 
-// nanos is t as a packedAttempt keeps it: the ends of what can be kept for what lies beyond.
+// nanos is t in unix nanoseconds, as a packedAttempt keeps it. A time out of
+// range becomes the nearer end of the range.
 func nanos(t time.Time) int64 {
 	switch {
 	case t.Before(time.Unix(0, math.MinInt64)):
@@ -147,10 +152,10 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// idNumber is the number of an id that is interned.
+// idNumber is the number of the text of an interned request id.
 func (l *packedAttempt) idNumber() uint32 { return binary.LittleEndian.Uint32(l.id[:]) }
 
-// unpack makes the attempt that was packed.
+// unpack makes the attempt from which pack made l.
 func (r *ring) unpack(l *packedAttempt) Attempt {
 	w := &r.texts
 	a := Attempt{
@@ -169,7 +174,7 @@ func (r *ring) unpack(l *packedAttempt) Attempt {
 	return a
 }
 
-// release lets go of the texts of a packedAttempt.
+// release gives up the interned texts of a packedAttempt.
 func (r *ring) release(l *packedAttempt) {
 	for _, n := range [...]uint32{l.operation, l.organization, l.caller, l.host, l.err, l.verdict} {
 		r.texts.release(n)

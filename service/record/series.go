@@ -8,9 +8,10 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// How attempts are counted over time. Fine slots serve the shortest window of
-// health; coarse ones the longer windows and the comparison with the vendor's
-// telemetry, whose finest interval is 120 s and starts, like these, on the hour.
+// Attempts are counted in slots of time. Fine slots serve the shortest window of
+// health. Coarse slots serve the longer windows and the comparison with the
+// vendor's telemetry, whose finest interval is 120 s and starts on the hour, as
+// coarse slots do.
 const (
 	fineSlot   = 10 * time.Second
 	fineSlots  = 31 // five minutes and the slot that is being filled
@@ -19,26 +20,27 @@ const (
 	recentIDs  = 10
 )
 
-// A tally is a number of attempts and what was wrong with them.
+// A tally counts attempts and their failures.
 type tally struct {
 	attempts int64
-	// serverErrors were answered with 500 and above.
+	// serverErrors counts answers with status 500 and above.
 	serverErrors int64
-	// neverArrived cannot be in the vendor's telemetry: 502, 503, 504, and no
-	// answer at all.
+	// neverArrived counts attempts that cannot be in the vendor's telemetry:
+	// those answered 502, 503, 504 or above 511, and those without an answer.
 	neverArrived int64
-	// failed is either of the two, or both.
+	// failed counts attempts that are in either of the two counts, or in both.
 	failed int64
 }
 
-// noAnswer and leftEarly stand for a status where there was none: leftEarly when
-// the caller left before there could be one, which is nobody's fault.
+// noAnswer and leftEarly take the place of a status where there was no answer.
+// leftEarly says that the caller left before there could be one, which counts as
+// no failure.
 const (
 	noAnswer  = 0
 	leftEarly = 1
 )
 
-// statusKey is the number under which an attempt is counted.
+// statusKey is the status, or its substitute, under which an attempt is counted.
 func statusKey(a *Attempt) uint16 {
 	if a.Status == 0 && a.Outcome == fault.Left {
 		return leftEarly
@@ -79,16 +81,17 @@ type series struct {
 	failed []failedID    // the latest, oldest first
 }
 
-// A fineCount counts the attempts that ended in one slot. The ring entry belongs
-// to whichever slot wrote it last.
+// A fineCount counts the attempts that ended in one slot. The slots use the
+// entries of a ring in turn; an entry belongs to the slot that wrote it last.
 type fineCount struct {
 	slot  int64
 	tally tally
 }
 
-// A coarseCount counts the attempts that started in one slot and ended with one status.
-// Where one is full, there is another for the same: organizations that are active
-// all day have a thousand of these each.
+// A coarseCount counts the attempts that started in one slot and ended with one
+// status. A full count is followed by another entry for the same slot and status.
+// The fields are small, because an organization that is active all day has a
+// thousand of these entries.
 type coarseCount struct {
 	slot   uint32
 	status uint16
@@ -128,8 +131,8 @@ func (s *series) add(a *Attempt) {
 	}
 }
 
-// addCoarse counts an attempt in its slot, which is the last or, of an attempt
-// that took long, a little before it.
+// addCoarse counts an attempt in its slot. The slot is the last one or, for an
+// attempt that took long, a slot a little before the last.
 func (s *series) addCoarse(slot uint32, status uint16) {
 	i := len(s.coarse)
 	for i > 0 && s.coarse[i-1].slot >= slot {
@@ -169,7 +172,8 @@ func (s *series) window(now time.Time, d time.Duration) tally {
 	return t
 }
 
-// statuses counts attempts by status, in those coarse slots whose start is wanted.
+// statuses adds the number of attempts with each status to counts, for the coarse
+// slots whose start is wanted.
 func (s *series) statuses(wanted func(start time.Time) bool, counts map[int]int64) {
 	for _, c := range s.coarse {
 		if !wanted(time.Unix(0, int64(c.slot)*int64(coarseSlot))) {
@@ -183,7 +187,8 @@ func (s *series) statuses(wanted func(start time.Time) bool, counts map[int]int6
 	}
 }
 
-// ids are the request ids of failed attempts since from, the latest first.
+// ids gives the request ids of failed attempts that ended after from, the latest
+// first.
 func (s *series) ids(from time.Time) []string {
 	var ids []string
 	for _, f := range slices.Backward(s.failed) {
