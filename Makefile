@@ -110,11 +110,11 @@ examples: stubs
 manifests:
 	sh deploy/check .bin
 
-# Real Envoys on both sides of the broker.
+# Real Envoys on both sides of the broker, and proxies that unescape behind it.
 mesh:
 	sh deploy/tools .bin
 	go build -o .bin/deploy/merakid ./cmd/merakid
-	ENVOY=$(BIN)/deploy/venv/bin/envoy MERAKID=$(BIN)/deploy/merakid go test -tags mesh -count=1 ./deploy/mesh
+	ENVOY=$(BIN)/deploy/venv/bin/envoy NGINX_BINARY=$$(PATH=$$PATH:/usr/sbin command -v nginx) MERAKID=$(BIN)/deploy/merakid go test -tags mesh -count=1 ./deploy/mesh
 
 # The clients that users have, against the REST face.
 clients:
