@@ -53,6 +53,8 @@ func (l *lane) wait(now time.Time, class ratelimit.Class, weight float64) time.D
 // waitLeast is the time during which the lane grants no slot to any call: the
 // rest of a stop, and the time until the budget has a token.
 func (l *lane) waitLeast(now time.Time) time.Duration {
+	l.mu.Lock() // the pace belongs to the goroutine that pulls
+	defer l.mu.Unlock()
 	s := l.sched.Peek(now, l.budget)
 	d := max(0, s.StoppedUntil.Sub(now))
 	if s.Tokens < 1 {

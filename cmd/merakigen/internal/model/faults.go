@@ -71,7 +71,7 @@ func (f *Fault) check() error {
 		for at, typ := range m {
 			direction, rest, _ := strings.Cut(at, ".")
 			if rest == "" || direction != "request" && direction != "response" {
-				return fmt.Errorf("%s is no place: it begins with request. or response.", at)
+				return fmt.Errorf("%s is no place: it begins with \"request.\" or \"response.\"", at)
 			}
 			if _, ok := kinds[typ]; !ok {
 				return fmt.Errorf("%s is of type %q", at, typ)
