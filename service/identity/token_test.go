@@ -161,7 +161,7 @@ func TestRememberedTokenExpires(t *testing.T) {
 		for range 2 {
 			check(t, r, ctx, Caller{"orders", Token}, "")
 		}
-		if n := len(r.tokens.seen.current); n != 1 {
+		if n := r.tokens.seen.tokens.Len(); n != 1 {
 			t.Errorf("%d tokens remembered, want 1", n)
 		}
 		<-time.After(time.Hour + leeway + time.Second)
@@ -174,11 +174,11 @@ func TestSeenTokensAreBounded(t *testing.T) {
 	var s seenTokens
 	keys, now := new(keySet), time.Now()
 	var sum [32]byte
-	for i := range 3*maxSeen + 5 {
+	for i := range 2*maxSeenTokens + 5 {
 		sum[0], sum[1], sum[2] = byte(i), byte(i>>8), byte(i>>16)
 		s.put(sum, keys, seenToken{until: now.Add(time.Hour)}, now)
 	}
-	if n := len(s.current) + len(s.previous); n > 2*maxSeen {
+	if n := s.tokens.Len(); n != maxSeenTokens {
 		t.Errorf("%d remembered", n)
 	}
 	if _, ok := s.get(sum, keys, now); !ok {
