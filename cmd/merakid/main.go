@@ -4,6 +4,7 @@
 //	merakid -sandbox                       a simulated Dashboard inside, no key needed
 //	MERAKI_DASHBOARD_API_KEY=... merakid   the real one
 //	merakid -config merakid.yaml           everything else; see Config in config.go
+//	merakid -new-token NAME                makes a token for a client of the REST face
 //
 // gRPC is served on -listen, health, metrics and profiles on -admin. Logs go to
 // standard error. SIGTERM, SIGINT and SIGHUP drain: calls that wait are refused,
@@ -25,6 +26,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 3 && strings.TrimLeft(os.Args[1], "-") == "new-token" {
+		if err := newToken(os.Args[2], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "merakid:", oneLine(err))
+			os.Exit(1)
+		}
+		return
+	}
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signals = append(signals, syscall.SIGHUP)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/rest"
 )
@@ -23,6 +25,16 @@ const sandboxREST = "127.0.0.1:8081"
 // vendorHost is where clients that have not been told otherwise send their requests,
 // and what some write into addresses.
 const vendorHost = "api.meraki.com"
+
+// newToken makes a token of the broker's own, and says where its two parts go.
+func newToken(name string, out io.Writer) error {
+	token, line, err := identity.NewToken(name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the token, for the client: %s\nthe line for identity.static_tokens.file: %s\nthe caller in rules: token:%s\n", token, line, name)
+	return err
+}
 
 // restFace makes the REST face; nil where it is off.
 func (d *daemon) restFace(c *Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) (*http.Server, error) {
