@@ -165,6 +165,7 @@ func TestFreedRoomIsPassedOn(t *testing.T) {
 		large.release()
 		small.release()
 		<-time.After(30 * time.Second)
+		synctest.Wait()
 		if waited != [2]time.Duration{time.Second, time.Second} {
 			t.Errorf("they waited %v; there was room after 1s", waited)
 		}
