@@ -240,9 +240,9 @@ func (c *Client) do(ctx context.Context, trip func(context.Context) error) error
 	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	err := trip(bounded)
-	if err != nil && ctx.Err() != nil {
+	if gone := ended(ctx); err != nil && gone != nil {
 		c.breaker.abandoned()
-		return ctx.Err()
+		return gone
 	}
 	reply := kind(err)
 	opened, closed := c.breaker.done(time.Now(), reply == ErrUnavailable)
@@ -256,6 +256,15 @@ func (c *Client) do(ctx context.Context, trip func(context.Context) error) error
 		return nil
 	}
 	return fmt.Errorf("%w: %w", reply, err)
+}
+
+// ended says why the caller does not wait any more; nil when it does. The
+// connection has the caller's deadline, too, and may notice it before the context.
+func ended(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // kind is which of the errors of a Client an error is; nil for none.
