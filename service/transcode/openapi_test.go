@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -246,6 +247,14 @@ func TestMutatedRequests(t *testing.T) {
 		}
 		for n := range mutations {
 			doc := seedOf(t, e, n).document(e.document)
+			if p.whole >= 0 {
+				// A body that is a list has no object around it that could hold what is no
+				// row: the message takes rows alone, and Call sends the rest.
+				if rows(doc) {
+					compareSent(t, p, m, doc, p.request)
+				}
+				continue
+			}
 			compareSent(t, p, m, doc, p.request)
 			compareSent(t, p, m, doc, &message{additional: p.request.additional})
 		}
@@ -254,6 +263,15 @@ func TestMutatedRequests(t *testing.T) {
 		}
 	}
 	t.Logf("seed %d: %d examples, %d mutations each", *mutationSeed, len(all.requests), mutations)
+}
+
+// rows tells a document that is a list of objects.
+func rows(doc []byte) bool {
+	var list []map[string]any
+	if json.Unmarshal(doc, &list) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(list, func(row map[string]any) bool { return row == nil })
 }
 
 // compareSent reads a body into the fields of a message, and wants it back as
