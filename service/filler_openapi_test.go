@@ -15,6 +15,7 @@ import (
 // The sample values, the same on the side of the protos and of the document.
 const (
 	sampleText    = "a b/é&=%?#"
+	samplePath    = "a:b@c,(d)=1" // what may stand in a path: see contract/canonical
 	sampleTime    = "2026-01-02T03:04:05Z"
 	sampleKey     = "key"
 	sampleInteger = 5
@@ -42,7 +43,7 @@ func (f filler) pathText(name string) string {
 	case "serial":
 		return f.ids.serial
 	}
-	return sampleText
+	return samplePath
 }
 
 func pagingToken(name string) bool { return name == "startingAfter" || name == "endingBefore" }
@@ -51,6 +52,9 @@ func (f filler) message(m *dynamicpb.Message, rpc *contract.Method, depth int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		d := fields.Get(i)
+		if d.Name() == "additional_properties" {
+			continue // holds what the document does not have
+		}
 		if depth == 0 && (d.Name() == "null_fields" || d.Name() == "empty_fields" || !f.paging && pagingToken(d.JSONName())) {
 			continue
 		}
@@ -91,6 +95,8 @@ func (f filler) value(d protoreflect.FieldDescriptor, rpc *contract.Method, dept
 	case "google.protobuf.Timestamp":
 		at, _ := time.Parse(time.RFC3339, sampleTime)
 		m.Set(field("seconds"), protoreflect.ValueOfInt64(at.Unix()))
+	case "google.protobuf.Value":
+		m.Set(field("string_value"), protoreflect.ValueOfString(sampleText))
 	case "google.protobuf.Struct":
 		value := dynamicpb.NewMessage(field("fields").MapValue().Message())
 		value.Set(value.Descriptor().Fields().ByName("string_value"), protoreflect.ValueOfString(sampleText))

@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -33,10 +34,17 @@ var claims = map[string]bool{
 // unambiguous refuses what another reader of the request could take for another
 // request.
 func unambiguous(q Question) *fault.Error {
-	if strings.Contains(plainName(q.Query), "method") {
-		leaves, err := leavesOf(q.Query, nil)
-		if err != nil || slices.ContainsFunc(leaves, func(l leaf) bool { return l.names[0] == "method" }) {
-			return fault.Bad("query", "a parameter _method changes the method for some servers; nothing was sent")
+	for pair := range strings.SplitSeq(q.Query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		for range 3 { // readers on the way may unescape once more
+			if strings.HasPrefix(strings.ToLower(strings.TrimSpace(name)), "_method") {
+				return fault.Bad("query", "a parameter _method changes the method for some servers; nothing was sent")
+			}
+			plain, err := url.QueryUnescape(name)
+			if err != nil || plain == name {
+				break
+			}
+			name = plain
 		}
 	}
 	return nil
