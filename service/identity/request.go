@@ -113,6 +113,9 @@ func has(m map[string]struct{}, s string) bool { _, ok := m[s]; return ok }
 // snake turns the vendor's spelling of a section into the contract's:
 // cellularGateway is cellular_gateway.
 func snake(s string) string {
+	if s == "switch" {
+		return "switching" // a package cannot have the vendor's name: it is a keyword
+	}
 	var b strings.Builder
 	for i, r := range s {
 		if 'A' <= r && r <= 'Z' {
