@@ -141,7 +141,7 @@ func TestPingsTooOften(t *testing.T) {
 // a request, over ten connections. The oldest are ended with a reason, memory is bounded, and those who
 // send requests are served.
 func TestIdleStreams(t *testing.T) {
-	const connections, each = 10, 1500
+	const connections, each = 10, 600
 	h := build(t, plan{broker: fast, sandbox: sandbox.Options{LimitsOff: true}})
 	before, goroutines := inUse(), runtime.NumGoroutine()
 	stop := unharmed(t, h)
@@ -188,15 +188,15 @@ func TestIdleStreams(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	held := runtime.NumGoroutine() - goroutines
-	for deadline := time.Now().Add(20 * time.Second); held > 12_000 && time.Now().Before(deadline); held = runtime.NumGoroutine() - goroutines {
+	for deadline := time.Now().Add(20 * time.Second); held > 5_000 && time.Now().Before(deadline); held = runtime.NumGoroutine() - goroutines {
 		<-tick.C
 	}
 	grown := inUse() - before
 	t.Logf("%d calls begun: %d ended, %d reset; %d goroutines more, %d MiB more in use", connections*each, refused.Load(), reset.Load(), held, grown>>20)
-	if held > 12_000 {
+	if held > 5_000 {
 		t.Errorf("%d goroutines wait for requests", held)
 	}
-	if grown > 320<<20 { // 15 KiB for each of ten thousand; twice that with the race detector
+	if grown > 160<<20 { // 15 KiB for each of four thousand; twice that with the race detector
 		t.Errorf("%d MiB are held", grown>>20)
 	}
 	for _, c := range clients {

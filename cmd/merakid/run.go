@@ -97,7 +97,7 @@ func (d *daemon) banner(out io.Writer, rpcs, admin net.Addr) {
 // restBanner says where the Dashboard's own API is served, and how to try it.
 func (d *daemon) restBanner(out io.Writer, at net.Addr) {
 	scheme, flags := "http", ""
-	if d.rest.TLSConfig != nil {
+	if d.certificates != nil {
 		scheme, flags = "https", "-k "
 	}
 	fmt.Fprintf(out, "merakid: the same as REST: curl %s%s://%s/api/v1/organizations\n", flags, scheme, at)
