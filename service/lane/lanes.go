@@ -106,17 +106,21 @@ func (ls *Lanes) find(k laneKey, fresh func() *lane) *lane {
 	now := time.Now()
 	ls.mu.RLock()
 	l := ls.m[k]
+	if l != nil {
+		l.used.Store(now.UnixNano()) // before sweep can look at it
+	}
 	ls.mu.RUnlock()
-	if l == nil {
-		ls.mu.Lock()
-		if l = ls.m[k]; l == nil {
-			if len(ls.m) >= ls.sweepAt {
-				ls.sweep(now)
-			}
-			l = fresh()
-			ls.m[k] = l
+	if l != nil {
+		return l
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l = ls.m[k]; l == nil {
+		if len(ls.m) >= ls.sweepAt {
+			ls.sweep(now)
 		}
-		ls.mu.Unlock()
+		l = fresh()
+		ls.m[k] = l
 	}
 	l.used.Store(now.UnixNano())
 	return l
