@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -52,7 +53,7 @@ func (d *daemon) close() {
 func (d *daemon) closing(f func()) { d.closers = append(d.closers, f) }
 
 // build makes everything, leaf to root.
-func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err error) {
+func build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *daemon, err error) {
 	d := &daemon{upstream: c.Upstream}
 	defer func() {
 		if err != nil {
@@ -106,7 +107,7 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 	}
 	d.server, err = service.New(service.Config{
 		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Metrics: metrics, Log: log,
-		Reflect: loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
+		Reflect: config.Loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(c, transport, log),
 	})
@@ -134,7 +135,7 @@ func operations(c *contract.Contract) int {
 
 // sandbox starts the simulated Dashboard on a port of its own on loopback, and
 // makes it the upstream. Any key will do there.
-func (d *daemon) sandbox(contracts *contract.Contract, c *Config) error {
+func (d *daemon) sandbox(contracts *contract.Contract, c *config.Config) error {
 	s, err := sandbox.New(contracts, sandbox.Options{})
 	if err != nil {
 		return err
@@ -152,8 +153,8 @@ func (d *daemon) sandbox(contracts *contract.Contract, c *Config) error {
 }
 
 // access is who calls, what they may, and with which key.
-func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (access.Access, error) {
-	if !c.Identity.On() && !loopback(c.Listen) && !c.AnonymousEverywhere {
+func (d *daemon) access(c *config.Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (access.Access, error) {
+	if !c.Identity.On() && !config.Loopback(c.Listen) && !c.AnonymousEverywhere {
 		return access.Access{}, fmt.Errorf("listen is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
 	}
 	resolver, err := identity.NewResolver(c.Identity, identity.Wiring{Files: files, Log: log})
@@ -187,7 +188,7 @@ func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfi
 }
 
 // transport is TLS, where it is configured, and plain text otherwise.
-func (d *daemon) transport(c *Config, files *secretfile.Watcher) (credentials.TransportCredentials, error) {
+func (d *daemon) transport(c *config.Config, files *secretfile.Watcher) (credentials.TransportCredentials, error) {
 	if c.TLS == nil {
 		return insecure.NewCredentials(), nil
 	}
@@ -201,7 +202,7 @@ func (d *daemon) transport(c *Config, files *secretfile.Watcher) (credentials.Tr
 
 // underneath makes the gRPC server: gRPC's usual one, or the one that a control
 // plane tells how to serve.
-func (d *daemon) underneath(c *Config, transport credentials.TransportCredentials, log *slog.Logger) func(...grpc.ServerOption) (service.GRPC, error) {
+func (d *daemon) underneath(c *config.Config, transport credentials.TransportCredentials, log *slog.Logger) func(...grpc.ServerOption) (service.GRPC, error) {
 	if !c.XDS {
 		return nil
 	}
@@ -211,7 +212,7 @@ func (d *daemon) underneath(c *Config, transport credentials.TransportCredential
 }
 
 // dashboard makes the attempts, through the proxy that the environment names.
-func (d *daemon) dashboard(c *Config, files *secretfile.Watcher) (*dashboard.Client, error) {
+func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashboard.Client, error) {
 	client, err := dashboard.New(dashboard.Config{
 		BaseURL: c.Upstream, PlainHTTP: c.UpstreamPlainHTTP, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment,
 	})
@@ -243,7 +244,7 @@ func (d *daemon) dashboard(c *Config, files *secretfile.Watcher) (*dashboard.Cli
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
+func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
 	scheduler, err := d.scheduler(ctx, c, files, metrics, log)
 	if err != nil {
 		return nil, err
@@ -276,13 +277,13 @@ func orNone(bytes int64) int64 {
 // addressBurst keeps burst + rate x jitter within what the Dashboard takes at once
 // of one address, which is what it takes in a second: of a part of the rate, that
 // part of the burst.
-func addressBurst(b Budget) float64 {
+func addressBurst(b config.Budget) float64 {
 	return max(1, b.AddressRate*(1-time.Duration(b.Jitter).Seconds()))
 }
 
 // preload learns who owns what before the first call, in the background: a
 // replica is ready without it.
-func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, credentials access.Access, log *slog.Logger) error {
+func (d *daemon) preload(ctx context.Context, c *config.Config, b *broker.Broker, credentials access.Access, log *slog.Logger) error {
 	if len(c.Preload) == 0 {
 		return nil
 	}

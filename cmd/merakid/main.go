@@ -3,7 +3,7 @@
 //
 //	merakid -sandbox                       a simulated Dashboard inside, no key needed
 //	MERAKI_DASHBOARD_API_KEY=... merakid   the real one
-//	merakid -config merakid.yaml           everything else; see Config in config.go
+//	merakid -config merakid.yaml           everything else; see cmd/internal/config
 //	merakid -new-token NAME                makes a token for a client of the REST face
 //
 // gRPC is served on -listen, health, metrics and profiles on -admin. Logs go to
@@ -23,6 +23,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 )
 
 func main() {
@@ -39,12 +41,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	config, err := parse(os.Args[1:], os.Stderr)
+	c, err := parse(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
 	if err == nil {
-		err = run(ctx, stop, config, os.Stderr)
+		err = run(ctx, stop, c, os.Stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "merakid:", oneLine(err))
@@ -53,7 +55,7 @@ func main() {
 }
 
 // parse reads flags and the file that they name; flags win.
-func parse(args []string, out io.Writer) (*Config, error) {
+func parse(args []string, out io.Writer) (*config.Config, error) {
 	flags := flag.NewFlagSet("merakid", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	file := flags.String("config", "", "configuration `file` (YAML)")
@@ -73,7 +75,7 @@ func parse(args []string, out io.Writer) (*Config, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("what is %q? merakid takes flags only (merakid -h lists them)", flags.Arg(0))
 	}
-	c, err := readConfig(*file)
+	c, err := config.Read(*file)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func parse(args []string, out io.Writer) (*Config, error) {
 	if c.Sandbox && *upstream != "" {
 		return nil, errors.New("-sandbox and -upstream exclude each other: the sandbox is the upstream")
 	}
-	if err := c.complete(); err != nil {
+	if err := c.Complete(); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 )
 
 // start goes as far as a daemon goes before it listens.
@@ -150,14 +152,14 @@ func TestConnectionsLeaveDescriptors(t *testing.T) {
 // default.
 func TestZeroIsNotAbsent(t *testing.T) {
 	t.Parallel()
-	read := func(text string) (*Config, error) {
+	read := func(text string) (*config.Config, error) {
 		file := filepath.Join(t.TempDir(), "merakid.yaml")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := readConfig(file)
+		c, err := config.Read(file)
 		if err == nil {
-			err = c.complete()
+			err = c.Complete()
 		}
 		return c, err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
@@ -18,9 +19,6 @@ import (
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/rest"
 )
-
-// sandboxREST is where REST is served beside a sandbox.
-const sandboxREST = "127.0.0.1:8081"
 
 // vendorHost is where clients that have not been told otherwise send their requests,
 // and what some write into addresses.
@@ -37,11 +35,11 @@ func newToken(name string, out io.Writer) error {
 }
 
 // restFace makes the REST face; nil where it is off.
-func (d *daemon) restFace(c *Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) (*http.Server, error) {
+func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) (*http.Server, error) {
 	if c.REST == "" {
 		return nil, nil
 	}
-	if !c.Identity.OnREST() && !loopback(c.REST) && !c.AnonymousEverywhere {
+	if !c.Identity.OnREST() && !config.Loopback(c.REST) && !c.AnonymousEverywhere {
 		return nil, fmt.Errorf("rest is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity (static_tokens, path, token, …), or say anonymous_everywhere: true", c.REST)
 	}
 	handler := rest.New(rest.Config{

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/admin"
 	"github.com/merakibroker/merakibroker/service/telemetry"
@@ -23,7 +24,7 @@ const maxOperators = 16
 
 // run serves until ctx ends, then drains. stop gives the signals back, so that
 // a second one ends the process at once.
-func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
+func run(ctx context.Context, stop func(), c *config.Config, out io.Writer) error {
 	limitMemory()
 	tuneCollector()
 	log, err := newLog(c.Log, out)
@@ -62,7 +63,7 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 		case err == nil:
 			go func() { failed <- d.serveREST(callers.Limit(requests, "rest")) }()
 			d.restBanner(out, requests.Addr())
-		case c.restUnasked:
+		case c.RESTUnasked:
 			log.Info("no REST beside this sandbox: its port is taken; name another with -rest", "error", err)
 		default:
 			return fmt.Errorf("rest: %w", err)
@@ -103,7 +104,7 @@ func (d *daemon) restBanner(out io.Writer, at net.Addr) {
 	fmt.Fprintf(out, "merakid: the same as REST: curl %s%s://%s/api/v1/organizations\n", flags, scheme, at)
 }
 
-func newLog(c Log, out io.Writer) (*slog.Logger, error) {
+func newLog(c config.Log, out io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		return nil, fmt.Errorf("log.level is %q; it takes debug, info, warn or error", c.Level)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/store"
 	"github.com/merakibroker/merakibroker/service/store/storetest"
@@ -44,9 +45,9 @@ func TestStoreConfig(t *testing.T) {
 		if err := os.WriteFile(file, []byte("store: "+row.yaml+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := readConfig(file)
+		c, err := config.Read(file)
 		if err == nil {
-			err = c.complete()
+			err = c.Complete()
 		}
 		if row.says == "" && err != nil || row.says != "" && (err == nil || !strings.Contains(err.Error(), row.says)) {
 			t.Errorf("store: %s: %v, want it to say %q", row.yaml, err, row.says)
@@ -70,11 +71,11 @@ func TestStoreConnection(t *testing.T) {
 		"sentinel monitor budgets 127.0.0.1 %d 1\nsentinel auth-pass budgets \"of the server\"\nrequirepass \"of the sentinel\"\n", server.Port())), "--sentinel")
 	files := secretfile.New(secretfile.Config{Log: slog.New(slog.DiscardHandler)})
 	defer files.Close()
-	s := Store{
+	s := config.Store{
 		Addresses: []string{sentinel.Address()}, Master: "budgets", Database: 3, Replicas: 3,
 		PasswordFile: write("password", "of the server\n"), SentinelPasswordFile: write("sentinel-password", "of the sentinel\n"),
 	}
-	connection, err := s.connect(files)
+	connection, err := connect(&s, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,16 +93,16 @@ func TestStoreConnection(t *testing.T) {
 		t.Error(err)
 	}
 	for _, broken := range []struct {
-		change func(*Store)
+		change func(*config.Store)
 		says   string
 	}{
-		{func(s *Store) { s.PasswordFile = write("empty", "\n") }, "password_file: "},
-		{func(s *Store) { s.SentinelPasswordFile = filepath.Join(dir, "none") }, "sentinel_password_file: "},
-		{func(s *Store) { s.TLS, s.CAFile = true, write("ca", "nothing") }, "ca_file: "},
+		{func(s *config.Store) { s.PasswordFile = write("empty", "\n") }, "password_file: "},
+		{func(s *config.Store) { s.SentinelPasswordFile = filepath.Join(dir, "none") }, "sentinel_password_file: "},
+		{func(s *config.Store) { s.TLS, s.CAFile = true, write("ca", "nothing") }, "ca_file: "},
 	} {
 		changed := s
 		broken.change(&changed)
-		if _, err := changed.connect(files); err == nil || !strings.Contains(err.Error(), broken.says) {
+		if _, err := connect(&changed, files); err == nil || !strings.Contains(err.Error(), broken.says) {
 			t.Errorf("%v, want it to say %q", err, broken.says)
 		}
 	}

@@ -1,4 +1,6 @@
-package main
+// Package config is the configuration of merakid: the file that -config names, what
+// holds where it says nothing, and what is wrong with it.
+package config
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -32,9 +35,9 @@ type Config struct {
 	// gRPC: see docs/rest.md. Off when absent; 127.0.0.1:8081 with Sandbox. An address
 	// that others can reach needs a source of identity, or AnonymousEverywhere.
 	REST string `yaml:"rest"`
-	// restUnasked tells that nobody has asked for REST: it is left out where its
+	// RESTUnasked tells that nobody has asked for REST: it is left out where its
 	// port is taken.
-	restUnasked bool
+	RESTUnasked bool `yaml:"-"`
 	// Upstream is the Dashboard's base address. Default https://api.meraki.com/api/v1.
 	Upstream string `yaml:"upstream"`
 	// UpstreamPlainHTTP allows an upstream with http on another machine than this
@@ -138,10 +141,10 @@ func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// readConfig reads a file strictly, over the defaults: a key that the file has with a
+// Read reads a file strictly, over the defaults: a key that the file has with a
 // zero or empty value is not absent. No name gives the defaults.
-func readConfig(file string) (*Config, error) {
-	c := defaults()
+func Read(file string) (*Config, error) {
+	c := Default()
 	if file == "" {
 		return c, nil
 	}
@@ -152,7 +155,7 @@ func readConfig(file string) (*Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("config %s: %s", file, oneLine(err))
+		return nil, fmt.Errorf("config %s: %s", file, strings.Join(strings.Fields(err.Error()), " "))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("config %s: a second document begins with ---; the configuration is one document", file)
@@ -167,12 +170,15 @@ var dashboardLimit = ratelimit.Limit{Rate: 10, Burst: 10}
 // addressLimit is what it accepts of one source address.
 var addressLimit = ratelimit.Limit{Rate: 100, Burst: 100}
 
+// sandboxREST is where REST is served beside a sandbox.
+const sandboxREST = "127.0.0.1:8081"
+
 // sandboxRate is more than anyone asks of a sandbox, requests a second.
 const sandboxRate = 1e6
 
-// defaults are what holds where the file says nothing, but for what depends on the
-// flags; complete knows that.
-func defaults() *Config {
+// Default is what holds where the file says nothing, but for what depends on the
+// flags; Complete knows that.
+func Default() *Config {
 	return &Config{
 		Listen: "127.0.0.1:50051", Admin: "127.0.0.1:9090", Upstream: "https://api.meraki.com/api/v1",
 		UserAgent: "MerakiBroker/1.0 MerakiBroker",
@@ -188,8 +194,8 @@ func defaults() *Config {
 	}
 }
 
-// complete fills in what depends on the flags, and says what cannot be.
-func (c *Config) complete() error {
+// Complete fills in what depends on the flags, and says what cannot be.
+func (c *Config) Complete() error {
 	if c.Drain.Settle == nil {
 		settle := Duration(5 * time.Second)
 		if c.Sandbox {
@@ -198,7 +204,7 @@ func (c *Config) complete() error {
 		c.Drain.Settle = &settle
 	}
 	if c.Sandbox && c.REST == "" {
-		c.REST, c.restUnasked = sandboxREST, true
+		c.REST, c.RESTUnasked = sandboxREST, true
 	}
 	if c.Log.Format == "" {
 		c.Log.Format = "json"
@@ -227,7 +233,7 @@ func (c *Config) check() error {
 	organization, address := dashboardLimit, addressLimit
 	if c.Simulated {
 		u, err := url.Parse(c.Upstream)
-		if err != nil || !loopback(net.JoinHostPort(u.Hostname(), "0")) {
+		if err != nil || !Loopback(net.JoinHostPort(u.Hostname(), "0")) {
 			return fmt.Errorf("simulated is for an upstream on this machine, and upstream is %q", c.Upstream)
 		}
 		organization = ratelimit.Limit{Rate: sandboxRate, Burst: 2 * sandboxRate}
@@ -266,8 +272,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// loopback tells whether an address can be reached from this machine only.
-func loopback(address string) bool {
+// Loopback tells whether an address can be reached from this machine only.
+func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
