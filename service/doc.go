@@ -15,9 +15,9 @@
 //	metadata.go  what a caller may say beside the request; access.go asks whether it may make the call
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
 //	calls.go     BrokerService: Call, for operations without a typed RPC; budgetrpcs.go tells budgets and
-//	             what a call would cost, recordrpcs.go and drift.go what has been
+//	             what a call would cost, recordrpcs.go what has been
 //	limits.go    what a client may make the server hold; connections.go, idlecalls.go and memory.go, with
-//	             requestmemory.go and responsememory.go, count it; docs/bounds.md lists all bounds
+//	             messagememory.go for requests and answers, count it; docs/bounds.md lists all bounds
 //	metrics.go   Prometheus, and the series of one metric; log.go and trace.go show one call at a time
 //
 // The other faces: rest (the Dashboard's own API, for clients that are not on

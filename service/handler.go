@@ -123,7 +123,7 @@ func (s *Server) response(ctx context.Context, r *typedRPC, plan *transcode.Plan
 	drifts := 0
 	wire, err := plan.Response(make([]byte, 0, len(answer.Body)*2/3+64), answer.Body, page, func(path string, d transcode.Drift) {
 		drifts++
-		s.drift.add(r.Operation.GetId(), path, d, time.Now())
+		s.drift.Add(r.Operation.GetId(), path, uint8(d), time.Now())
 		s.metrics.drift(r.Operation.GetId(), d)
 	})
 	if err != nil {

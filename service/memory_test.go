@@ -220,23 +220,3 @@ func TestManyAccountsHoldTwiceTheBoundAtMost(t *testing.T) {
 		}
 	})
 }
-
-// TestDriftIsBounded: what is kept of the differences from the contract does not grow
-// beyond maxDrift, and what is kept is still counted.
-func TestDriftIsBounded(t *testing.T) {
-	t.Parallel()
-	l := newDriftLog()
-	for i := range 2 * maxDrift {
-		l.add("getNetwork", fmt.Sprint("field", i), 1, time.Now())
-		l.add("getNetwork", "field0", 1, time.Now())
-	}
-	all := l.list("")
-	if len(all) != maxDrift {
-		t.Errorf("%d places are kept", len(all))
-	}
-	for _, e := range all {
-		if e.path == "field0" && e.count != 2*maxDrift+1 {
-			t.Errorf("the first is counted %d times", e.count)
-		}
-	}
-}

@@ -138,10 +138,10 @@ func telemetryResponse(c record.Comparison) *brokerv1.CompareTelemetryResponse {
 // ListDrift gives the fields of answers that did not fit the contract.
 func (s *Server) ListDrift(_ context.Context, in *brokerv1.ListDriftRequest) (*brokerv1.ListDriftResponse, error) {
 	out := new(brokerv1.ListDriftResponse)
-	for _, e := range s.drift.list(in.GetOperation()) {
+	for _, d := range s.drift.List(in.GetOperation()) {
 		out.Items = append(out.Items, &brokerv1.Drift{
-			Operation: e.operation, Path: e.path, Kind: brokerv1.DriftKind(e.kind), Count: e.count,
-			FirstTime: timestamppb.New(e.first), LastTime: timestamppb.New(e.last),
+			Operation: d.Operation, Path: d.Path, Kind: brokerv1.DriftKind(d.Kind), Count: d.Count,
+			FirstTime: timestamppb.New(d.First), LastTime: timestamppb.New(d.Last),
 		})
 	}
 	return out, nil

@@ -58,7 +58,7 @@ type Server struct {
 	access   access.Access
 	outcomes *outcome.Keeper
 	metrics  *Metrics
-	drift    *driftLog
+	drift    *record.Drifts
 	log      *slog.Logger
 	failures failureLog
 	rpcs     map[string]*typedRPC
@@ -81,7 +81,7 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	s := &Server{
 		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, outcomes: c.Outcomes, metrics: c.Metrics, log: c.Log,
-		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
+		drift: record.NewDrifts(), rpcs: make(map[string]*typedRPC),
 		health: health.NewServer(), responses: newMemory(responseBounds(), errAnswersNotRead), idle: newIdleCalls(maxIdleCalls, c.MaxRequestBytes), userAgent: c.UserAgent,
 	}
 	s.lifetime, s.stop = context.WithCancel(context.Background())

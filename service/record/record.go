@@ -1,7 +1,7 @@
 // Package record remembers what became of attempts: the recent ones whole
 // (ring.go, interner.go), older ones as counts (series.go), the verdict on the
-// Dashboard's health (health.go), and the comparison with the vendor's own count
-// of requests (telemetry.go).
+// Dashboard's health (health.go), the comparison with the vendor's own count of
+// requests (telemetry.go), and where answers differed from the contract (drift.go).
 package record
 
 import (
