@@ -69,11 +69,8 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	if f := refuseRepeated(c); f != nil {
 		return nil, f
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, cmp.Or(c.Deadline, b.config.Deadline))
-		defer cancel()
-	}
+	ctx, cancel := b.bounded(ctx, c)
+	defer cancel()
 	var a *Answer
 	var f *fault.Error
 	if c.Settle != nil {
@@ -90,6 +87,14 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 		return nil, f
 	}
 	return a, nil
+}
+
+// bounded gives a call the usual deadline where it has none.
+func (b *Broker) bounded(ctx context.Context, c *Call) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, cmp.Or(c.Deadline, b.config.Deadline))
 }
 
 // check says what is wrong with a call before anything is done about it.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"strings"
 	"sync"
 	"time"
@@ -107,6 +108,46 @@ func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 	for c.bytes > c.limit {
 		c.drop(c.used.Back())
 	}
+}
+
+// renew notes that an answer with this body would have been given at the moment at.
+func (c *cache) renew(at time.Time, k readKey, body [sha256.Size]byte) {
+	answer := c.kept(k)
+	if answer == nil || sha256.Sum256(answer.Body) != body { // not with the lock held
+		return
+	}
+	renewed := *answer
+	renewed.Asked = at
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[k]; e != nil {
+		if v := e.Value.(*entry); v.answer == answer && at.After(v.at) {
+			v.answer, v.at = &renewed, at
+		}
+	}
+}
+
+// kept is the answer that is kept for a read, whatever its age; nil for none.
+func (c *cache) kept(k readKey) *Answer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[k]; e != nil {
+		return e.Value.(*entry).answer
+	}
+	return nil
+}
+
+// Keep makes an answer that another replica has got serve the reads here that accept
+// its age. It is the answer to a read with this call's credential and URL, asked for at
+// a.Asked by this replica's clock. What a write here may have changed since is not kept.
+func (b *Broker) Keep(c *Call, a *Answer) {
+	b.cache.put(time.Now(), a.Asked, readKey{c.Key.Partition(), c.Path, c.Query}, a)
+}
+
+// Renew notes that the answer kept for a read would have been the same at the moment
+// asked, if its body has this sum.
+func (b *Broker) Renew(c *Call, body [sha256.Size]byte, asked time.Time) {
+	b.cache.renew(asked, readKey{c.Key.Partition(), c.Path, c.Query}, body)
 }
 
 func (c *cache) drop(e *list.Element) {

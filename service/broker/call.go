@@ -123,6 +123,8 @@ type Answer struct {
 	Queue time.Duration
 	// Cache is how the answer was come by: "miss", "coalesced" or "hit".
 	Cache string
+	// Asked is when the Dashboard was asked for it.
+	Asked time.Time
 }
 
 // The values of Answer.Cache.

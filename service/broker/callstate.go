@@ -250,6 +250,7 @@ func (b *Broker) finish(now time.Time, j *callState, v verdict) *Answer {
 	out := &Answer{
 		Status: a.Status, Body: a.Body, Next: a.Next, Prev: a.Prev, Links: a.Links, Organization: j.organization,
 		RequestID: a.RequestID, Attempts: j.attempts, Queue: j.queue + j.slot.Waited(), Cache: CacheMiss,
+		Asked: a.Start,
 	}
 	if v.gone {
 		out.Status, out.Body = 204, nil

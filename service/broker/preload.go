@@ -97,29 +97,14 @@ func (b *Broker) listOf(ctx context.Context, key dashboard.Key, organization, id
 	}, func(*Answer) {})
 }
 
-// mostPages bounds a list: a million rows.
-const mostPages = 1000
-
 // list reads every page of the list that begins with a call. What the pages say of
 // owners is learned on the way.
 func (b *Broker) list(ctx context.Context, c *Call, each func(*Answer)) *fault.Error {
 	c.Caller, c.Priority = preloader, ratelimit.Bulk
-	for range mostPages {
-		ctx, cancel := context.WithTimeout(ctx, b.config.Deadline)
-		a, f := b.share(ctx, c)
-		cancel()
-		if f != nil {
-			return f
-		}
+	return fault.As(b.Pages(ctx, c, func(_ *Call, a *Answer) error {
 		each(a)
-		if a.Next == nil || a.Next.Path == c.Path && a.Next.Query == c.Query {
-			return nil // some operations name the last page as the one after it
-		}
-		next := *c
-		next.Path, next.Query = a.Next.Path, a.Next.Query
-		c = &next
-	}
-	return nil
+		return nil
+	}))
 }
 
 // mostTemplateLists bounds the organizations whose templates are listed for one miss.

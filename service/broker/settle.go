@@ -32,6 +32,25 @@ func (b *Broker) settle(ctx context.Context, c *Call) (*Call, *fault.Error) {
 	return &settled, nil
 }
 
+// Settled gives a call with the key that serves the owner of what it is about, once
+// the caller may have it: for reads that are made for several callers. It makes no
+// call, but may have to look the owner up. The error is a *fault.Error.
+func (b *Broker) Settled(ctx context.Context, c *Call) (*Call, error) {
+	if f := check(c); f != nil {
+		return nil, f
+	}
+	if c.Settle == nil {
+		return c, nil
+	}
+	ctx, cancel := b.bounded(ctx, c)
+	defer cancel()
+	c, f := b.settle(ctx, c)
+	if f != nil {
+		return nil, f
+	}
+	return c, nil
+}
+
 // mostLookUps bounds what the names in one call can spend: each that is not known is
 // looked up, by one request or two for each key that may serve it.
 const mostLookUps = 20

@@ -114,8 +114,7 @@ func (b *Broker) run(r *sharedRead, key readKey) {
 		close(r.done)
 	}()
 	if r.answer, r.fault = b.perform(&r.state); r.fault == nil {
-		attempts := r.answer.Attempts
-		b.cache.put(time.Now(), attempts[len(attempts)-1].Start, key, r.answer)
+		b.cache.put(time.Now(), r.answer.Asked, key, r.answer)
 	}
 }
 

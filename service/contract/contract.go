@@ -44,6 +44,8 @@ type Contract struct {
 	methods []*Method
 	byName  map[string]*Method
 	byID    map[string]*Method
+	// byRequest finds a unary RPC by the full name of its request message.
+	byRequest map[string]*Method
 	// root is the tree of all paths, first the segments that they begin with.
 	root  node
 	first map[string]bool
@@ -77,7 +79,10 @@ func read(set []byte) (*Contract, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Contract{files: files, byName: make(map[string]*Method), byID: make(map[string]*Method), first: make(map[string]bool)}
+	c := &Contract{
+		files: files, byName: make(map[string]*Method), byID: make(map[string]*Method), byRequest: make(map[string]*Method),
+		first: make(map[string]bool),
+	}
 	for _, s := range services {
 		if err := c.addService(s); err != nil {
 			return nil, err
@@ -105,6 +110,9 @@ func (c *Contract) addService(s protoreflect.ServiceDescriptor) error {
 				return fmt.Errorf("contract: %s is both %s and %s", op.GetId(), other.Name, m.Name)
 			}
 			c.byID[op.GetId()] = m
+			// By its name, as the generator makes it: to ask for the message itself would
+			// build the messages of the whole file.
+			c.byRequest[string(s.ParentFile().Package())+"."+string(d.Name())+"Request"] = m
 			c.route(m)
 		}
 		c.byName[m.Name] = m
@@ -122,6 +130,12 @@ func (c *Contract) Methods() []*Method { return c.methods }
 
 // Operation finds the unary RPC of an operationId; nil when there is none.
 func (c *Contract) Operation(id string) *Method { return c.byID[id] }
+
+// Request finds the unary RPC that takes a message, by the message's type URL or full
+// name; nil when there is none. Each request message is that of one operation.
+func (c *Contract) Request(name string) *Method {
+	return c.byRequest[name[strings.LastIndexByte(name, '/')+1:]]
+}
 
 // RPC finds an RPC by its full method name; nil when there is none.
 func (c *Contract) RPC(name string) *Method { return c.byName[name] }

@@ -29,6 +29,27 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestRequest finds every unary RPC by its request message, and no RPC by another one.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range c.Methods() {
+		name := string(m.Descriptor.Input().FullName())
+		is := c.Request("type.googleapis.com/" + name)
+		if is == nil || is.Streaming || is.Operation.GetId() != m.Operation.GetId() || c.Request(name) != is {
+			t.Errorf("%s, the request of %s, is found as that of %v", name, m.Name, is)
+		}
+	}
+	for _, name := range []string{"", "/", "GetNetworkRequest", "meraki.networks.v1.GetNetworkResponse", "meraki.broker.v1.CallRequest"} {
+		if m := c.Request(name); m != nil {
+			t.Errorf("%q is found as %s", name, m.Name)
+		}
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
