@@ -11,7 +11,8 @@
 //
 //	server.go    what is registered, with which limits; serve.go starts and drains
 //	chain.go     the stages that every RPC passes, one list
-//	handler.go   the one handler of all typed RPCs; stream.go sends pages for the streaming twins
+//	handler.go   the one handler of all typed RPCs; stream.go sends pages for the streaming twins,
+//	             jobs.go the states of jobs
 //	metadata.go  what a caller may say beside the request; access.go asks whether it may make the call
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
 //	calls.go     BrokerService: Call, for operations without a typed RPC; budgetrpcs.go tells budgets and
@@ -27,7 +28,8 @@
 // with which key), identity (who calls), credential (API keys and certificates),
 // contract (which operations there are, and which one a path is), transcode
 // (protobuf wire to HTTP and back), outcome (what became of a write, for the caller
-// that asks again).
+// that asks again), batch (many writes as few requests, and jobs from their start to
+// their end).
 //
 // The way of a call: broker (a slot, an attempt, again or done), with lane (the
 // queue in front of one budget), owner (whose budget), record (what became of

@@ -61,8 +61,8 @@ var otherwise = map[string]string{
 	"createOrganizationActionBatch":              "a made-up resource is refused: the rules have to see whose it is",
 }
 
-// TestEveryRPC calls each of the 992 operations and each of the 165 streaming
-// twins with every field set, and holds what arrives at the Dashboard's end
+// TestEveryRPC calls each of the 992 operations and each of the 165 and 18
+// streaming twins with every field set, and holds what arrives at the Dashboard's end
 // against the vendor's document: verb, path, query and body, to the last value.
 func TestEveryRPC(t *testing.T) {
 	doc := readDocument(t)
@@ -71,7 +71,7 @@ func TestEveryRPC(t *testing.T) {
 		LimitsOff: true, AddressRate: -1, Organizations: 2000, NetworksPerOrganization: 1, DevicesPerNetwork: 1, Observe: seen.observe, DeleteTime: -1,
 	}})
 	called := make(map[string]bool)
-	twins := 0
+	twins, jobs := 0, 0
 	for i, m := range h.contract.Methods() {
 		op := doc[m.Operation.GetId()]
 		if op == nil {
@@ -80,15 +80,19 @@ func TestEveryRPC(t *testing.T) {
 		}
 		// Every call has an organization of its own: some of them delete it.
 		ids := owners{h.sandbox.OrganizationID(i), h.sandbox.NetworkID(i, 0), h.sandbox.Serial(i, 0, 0)}
-		fill := filler{ids: ids, paging: !m.Streaming}
+		fill := filler{ids: ids, paging: !m.Streaming || m.Runs}
 		in := dynamicpb.NewMessage(m.Descriptor.Input())
 		fill.message(in, m, 0)
 		seen.reset()
 		var answer error
-		if m.Streaming {
+		switch {
+		case m.Runs:
+			jobs++
+			readStream(t, h, m, in)
+		case m.Streaming:
 			twins++
 			readStream(t, h, m, in)
-		} else {
+		default:
 			called[m.Operation.GetId()] = true
 			out := dynamicpb.NewMessage(m.Descriptor.Output())
 			// The values are made up, so the Dashboard may well refuse them; what
@@ -113,8 +117,8 @@ func TestEveryRPC(t *testing.T) {
 			t.Errorf("%s is in the document and has no RPC", id)
 		}
 	}
-	if len(called) != 992 || twins != 165 {
-		t.Errorf("called %d operations and %d streaming twins, want 992 and 165", len(called), twins)
+	if len(called) != 992 || twins != 165 || jobs != 18 {
+		t.Errorf("called %d operations, %d twins that send pages and %d that run jobs, want 992, 165 and 18", len(called), twins, jobs)
 	}
 }
 

@@ -20,10 +20,11 @@ const module = "github.com/merakibroker/merakibroker/"
 // below another ("ratelimit/redis") has a row of its own. Packages under gen/
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
-	"service": {"service/access", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
+	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
 		"service/identity", "service/lane", "service/record", "service/transcode", "ratelimit", "gen"},
 	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
+	"service/batch":    {"service/access", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
 	"service/broker":   {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.

@@ -142,9 +142,13 @@ func (s *Server) register() error {
 			order = append(order, name)
 		}
 		if m.Streaming {
+			handle := s.handleStream
+			if m.Runs {
+				handle = s.handleJob
+			}
 			sd.Streams = append(sd.Streams, grpc.StreamDesc{
 				StreamName: string(m.Descriptor.Name()), ServerStreams: true,
-				Handler: func(_ any, stream grpc.ServerStream) error { return s.handleStream(r, stream) },
+				Handler: func(_ any, stream grpc.ServerStream) error { return handle(r, stream) },
 			})
 			continue
 		}

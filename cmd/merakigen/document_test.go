@@ -13,8 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/model"
 	"github.com/merakibroker/merakibroker/service/contract"
@@ -95,7 +98,7 @@ func TestDocumentBothWays(t *testing.T) {
 	} {
 		c.seen, c.fits = map[protoreflect.FullName]bool{}, map[protoreflect.FullName]int{}
 		c.misfits = map[protoreflect.FullName][]string{}
-		twins := 0
+		twins, jobs := 0, 0
 		for id, op := range operations {
 			m := c.contract.Operation(id)
 			if m == nil {
@@ -112,10 +115,18 @@ func TestDocumentBothWays(t *testing.T) {
 					t.Errorf("%s: %s has no streaming twin", c.what, id)
 				}
 			}
+			if m.Operation.GetJob() != nil {
+				jobs++
+				name := strings.Replace(m.Name, "/Create", "/Run", 1)
+				read := c.contract.Operation(m.Operation.GetJob().GetRead())
+				if twin := c.contract.RPC(name); twin == nil || !twin.Runs || read == nil || twin.Descriptor.Output() != read.Descriptor.Output() {
+					t.Errorf("%s: %s starts a job and has no twin that follows it", c.what, id)
+				}
+			}
 			c.operation(op, m)
 		}
-		if doc.Info.Version == "1.73.0" && (len(operations) != 992 || twins != 165) {
-			t.Errorf("%d operations, %d of them paginated; 1.73.0 has 992 and 165", len(operations), twins)
+		if doc.Info.Version == "1.73.0" && (len(operations) != 992 || twins != 165 || jobs != 18) {
+			t.Errorf("%d operations, %d of them paginated, %d start a job; 1.73.0 has 992, 165 and 18", len(operations), twins, jobs)
 		}
 		if c.exact {
 			c.backwards(operations, fresh)
@@ -145,7 +156,7 @@ func TestDocumentOverrides(t *testing.T) {
 	c := contractOf(t, mustCompile(t, made.files))
 	limited := 0
 	for _, m := range c.Methods() {
-		if m.Operation.GetLimit() != nil {
+		if !m.Streaming && m.Operation.GetLimit() != nil {
 			limited++
 		}
 	}
@@ -171,7 +182,7 @@ func TestDocumentFigures(t *testing.T) {
 	t.Parallel()
 	_, data := realDocument(t)
 	files := mustCompile(t, mustGenerate(t, data, nil).files)
-	var messages, top, fields, rpcs, twins, count int
+	var messages, top, fields, rpcs, twins, jobs, count int
 	users := map[protoreflect.FullName]int{}
 	var walk func(m protoreflect.MessageDescriptor)
 	walk = func(m protoreflect.MessageDescriptor) {
@@ -197,7 +208,11 @@ func TestDocumentFigures(t *testing.T) {
 			for j := range f.Services().Get(i).Methods().Len() {
 				m := f.Services().Get(i).Methods().Get(j)
 				if m.IsStreamingServer() {
-					twins++
+					if proto.GetExtension(m.Options(), apiv1.E_Operation).(*apiv1.Operation).GetPaging() != nil {
+						twins++
+					} else {
+						jobs++
+					}
 					continue
 				}
 				rpcs++
@@ -215,7 +230,7 @@ func TestDocumentFigures(t *testing.T) {
 			shared++
 		}
 	}
-	t.Logf("%d files, %d RPCs, %d twins, %d messages (%d top level), %d fields, %d messages shared by operations", count, rpcs, twins, messages, top, fields, shared)
+	t.Logf("%d files, %d RPCs, %d twins of pages and %d of jobs, %d messages (%d top level), %d fields, %d messages shared by operations", count, rpcs, twins, jobs, messages, top, fields, shared)
 	if shared < 193 {
 		t.Errorf("%d messages are shared by operations of one resource; measured are 193 resources", shared)
 	}

@@ -26,8 +26,9 @@ type Method struct {
 	Name string
 	// Operation is the Dashboard operation that the RPC performs.
 	Operation *apiv1.Operation
-	// Streaming tells a streaming twin from the RPC that it twins.
-	Streaming bool
+	// Streaming tells a streaming twin from the RPC that it twins. Runs tells the twin
+	// that starts a job and sends its states from the one that sends pages.
+	Streaming, Runs bool
 }
 
 // GetOperation is the operation; nil of no method.
@@ -104,6 +105,7 @@ func (c *Contract) addService(s protoreflect.ServiceDescriptor) error {
 			Name:       "/" + string(s.FullName()) + "/" + string(d.Name()),
 			Operation:  op,
 			Streaming:  d.IsStreamingServer(),
+			Runs:       d.IsStreamingServer() && op.GetPaging() == nil,
 		}
 		if !m.Streaming {
 			if other := c.byID[op.GetId()]; other != nil {

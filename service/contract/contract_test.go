@@ -3,26 +3,29 @@ package contract
 import "testing"
 
 // TestLoad counts what the binary carries: the document of version 1.73.0 has
-// 992 operations, 165 of them paginated.
+// 992 operations, of which 165 are paginated and 18 start a job.
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	c, err := Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	unary, twins := 0, 0
+	unary, twins, jobs := 0, 0, 0
 	for _, m := range c.Methods() {
-		if m.Streaming {
+		switch {
+		case m.Runs:
+			jobs++
+		case m.Streaming:
 			twins++
-		} else {
+		default:
 			unary++
 		}
 		if c.RPC(m.Name) != m {
 			t.Errorf("%s is not found by its name", m.Name)
 		}
 	}
-	if unary != 992 || twins != 165 {
-		t.Fatalf("%d operations and %d streaming twins, want 992 and 165", unary, twins)
+	if unary != 992 || twins != 165 || jobs != 18 {
+		t.Fatalf("%d operations, %d twins that send pages and %d that run jobs, want 992, 165 and 18", unary, twins, jobs)
 	}
 	if m := c.Operation("getOrganizationDevices"); m == nil || m.Name != "/meraki.organizations.v1.OrganizationsService/GetOrganizationDevices" {
 		t.Fatalf("getOrganizationDevices is %v", m)

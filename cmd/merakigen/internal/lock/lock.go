@@ -36,12 +36,14 @@ type Lock struct {
 	sections   map[string]*section
 }
 
-// An operation is one that the lock has: its RPC and, perhaps, the twin.
+// An operation is one that the lock has: its RPC and, perhaps, the twins that
+// stream its pages and the states of the job that it starts.
 type operation struct {
 	section string
 	option  *apiv1.Operation
 	unary   protoreflect.MethodDescriptor
 	stream  protoreflect.MethodDescriptor
+	run     protoreflect.MethodDescriptor
 }
 
 // A section is the top-level messages and the service of one package.
@@ -180,10 +182,13 @@ func (l *Lock) file(f protoreflect.FileDescriptor) {
 				o = &operation{section: name}
 				l.operations[option.GetId()] = o
 			}
-			if m.IsStreamingServer() {
-				o.stream = m
-			} else {
+			switch {
+			case !m.IsStreamingServer():
 				o.unary, o.option = m, option
+			case option.GetPaging() != nil:
+				o.stream = m
+			default:
+				o.run = m
 			}
 		}
 	}

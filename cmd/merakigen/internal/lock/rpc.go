@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/protofile"
 )
 
-// rpcs are the RPC of an operation and its streaming twin. A twin that the
+// rpcs are the RPC of an operation and its streaming twins. A twin that the
 // document no longer asks for stays, deprecated.
 func (s *settler) rpcs(t turn, relations map[string][]string) []*protofile.RPC {
 	op := t.wanted
@@ -22,31 +23,65 @@ func (s *settler) rpcs(t turn, relations map[string][]string) []*protofile.RPC {
 		Name: op.RPC, Request: op.RequestName, Response: op.Response.Name,
 		Deprecated: op.Deprecated, Operation: op.Option,
 	}
-	if t.locked != nil && t.locked.unary != nil {
-		unary.Name = string(t.locked.unary.Name())
+	var stream, run protoreflect.MethodDescriptor
+	if t.locked != nil {
+		stream, run = t.locked.stream, t.locked.run
+		if t.locked.unary != nil {
+			unary.Name = string(t.locked.unary.Name())
+		}
 	}
 	unary.Comment = append([]string{model.Sentence(op.Option)}, about(op)...)
 	out := []*protofile.RPC{unary}
+	twin := func(name string, locked protoreflect.MethodDescriptor, comment string) *protofile.RPC {
+		r := *unary
+		r.Name, r.Streaming = name, true
+		if locked != nil {
+			r.Name = string(locked.Name())
+		}
+		r.Comment = protofile.Wrap(1, strings.Fields(comment))
+		out = append(out, &r)
+		return &r
+	}
+	// kept is a twin that has lost what made it one, which stays in its own option.
+	kept := func(locked protoreflect.MethodDescriptor) {
+		r := keepRPC(locked, s.version)
+		was := r.Operation
+		r.Operation = proto.CloneOf(op.Option)
+		r.Operation.Paging, r.Operation.Job = was.GetPaging(), was.GetJob()
+		out = append(out, r)
+	}
 	switch {
 	case op.Stream != "":
-		twin := *unary
-		twin.Name, twin.Streaming = op.Stream, true
-		if t.locked != nil && t.locked.stream != nil {
-			twin.Name = string(t.locked.stream.Name())
-		}
-		twin.Comment = protofile.Wrap(1, strings.Fields(unary.Name+
-			", one page in each message, until the pages end or the caller stops reading."))
-		unary.Comment = append(unary.Comment, twin.Name+" streams its pages.")
-		out = append(out, &twin)
-	case t.locked != nil && t.locked.stream != nil:
-		twin := keepRPC(t.locked.stream, s.version)
-		paging := twin.Operation.GetPaging()
-		twin.Operation = proto.CloneOf(op.Option)
-		twin.Operation.Paging = paging
-		out = append(out, twin)
+		r := twin(op.Stream, stream, unary.Name+", one page in each message, until the pages end or the caller stops reading.")
+		unary.Comment = append(unary.Comment, r.Name+" streams its pages.")
+	case stream != nil:
+		kept(stream)
+	}
+	reads := s.reader(op)
+	switch {
+	case op.Run != "" && reads != "":
+		r := twin(op.Run, run, unary.Name+", and then the state of what it starts, one message for each state that differs from the one before, until the last.")
+		r.Response = reads
+		unary.Comment = append(unary.Comment, r.Name+" does both.")
+	case run != nil:
+		kept(run)
 	}
 	unary.Comment = append(unary.Comment, relations[op.Option.GetId()]...)
 	return out
+}
+
+// reader is the message with the state of the job that an operation starts; empty
+// where no operation of the section reads it.
+func (s *settler) reader(op *model.Operation) string {
+	for _, o := range s.section.Operations {
+		if op.Run != "" && o.Option.GetId() == op.Option.GetJob().GetRead() {
+			return o.Response.Name
+		}
+	}
+	if op.Run != "" {
+		s.warn("the job has no %s: %s, which reads its state, is in no or another section", op.Run, op.Option.GetJob().GetRead())
+	}
+	return ""
 }
 
 // relate says which RPCs write what another one reads, and which read the state

@@ -85,7 +85,7 @@ func (s *settler) turns() []turn {
 		if o.section == s.section.Name && !known[id] {
 			option := o.option
 			if option == nil {
-				option = keepRPC(o.stream, s.version).Operation
+				option = keepRPC(cmp.Or(o.stream, o.run), s.version).Operation
 			}
 			out = append(out, turn{option, nil, o})
 		}
@@ -140,7 +140,7 @@ func (s *settler) service(turns []turn) *protofile.Service {
 			service.RPCs = append(service.RPCs, s.rpcs(t, relations)...)
 			continue
 		}
-		for _, m := range []protoreflect.MethodDescriptor{t.locked.unary, t.locked.stream} {
+		for _, m := range []protoreflect.MethodDescriptor{t.locked.unary, t.locked.stream, t.locked.run} {
 			if m != nil {
 				service.RPCs = append(service.RPCs, keepRPC(m, s.version))
 			}

@@ -28,8 +28,10 @@ type Section struct {
 type Operation struct {
 	Option *apiv1.Operation
 	RPC    string
-	// Stream is the name of the streaming twin; empty when it has none.
+	// Stream is the name of the twin that streams pages, Run of the one that starts a
+	// job and streams its states; empty when there is none.
 	Stream     string
+	Run        string
 	Deprecated bool
 	Request    *Object
 	// RequestName and Response are message names inside the section's package.
@@ -212,21 +214,28 @@ func retryClass(v apiv1.Verb) apiv1.RetryClass {
 	return apiv1.RetryClass_RETRY_CLASS_UNSAFE
 }
 
-// twins names the streaming twin of each paginated operation.
+// twins names the streaming twins: of each paginated operation, and of each that
+// starts a job.
 func (b *builder) twins(s *Section, names map[string]string) {
-	for _, op := range s.Operations {
-		if op.Option.Paging == nil {
-			continue
-		}
-		rest, ok := strings.CutPrefix(op.RPC, "Get")
+	name := func(op *Operation, prefix, verb, more string) string {
+		rest, ok := strings.CutPrefix(op.RPC, verb)
 		if !ok || rest == "" {
 			rest = op.RPC
 		}
-		op.Stream = "Stream" + rest
-		for names[s.Name+"."+op.Stream] != "" {
-			op.Stream += "Pages"
+		twin := prefix + rest
+		for names[s.Name+"."+twin] != "" {
+			twin += more
 		}
-		names[s.Name+"."+op.Stream] = op.Option.Id
+		names[s.Name+"."+twin] = op.Option.Id
+		return twin
+	}
+	for _, op := range s.Operations {
+		if op.Option.Paging != nil {
+			op.Stream = name(op, "Stream", "Get", "Pages")
+		}
+		if op.Option.Job != nil {
+			op.Run = name(op, "Run", "Create", "Job")
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ var File_meraki_devices_v1_devices_service_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\xc0V\n" +
+	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\x96~\n" +
 	"\x0eDevicesService\x12u\n" +
 	"\tGetDevice\x12#.meraki.devices.v1.GetDeviceRequest\x1a\x19.meraki.devices.v1.Device\"(\xf2\xfd\x1b$\n" +
 	"\tgetDevice\x10\x01\x1a\x11/devices/{serial} \x040\x01\x12\x9d\x01\n" +
@@ -54,13 +54,23 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x1agetDeviceLiveToolsArpTable\x12\n" +
 	"arpTableId\x1a\n" +
 	"arpTableId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd9\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc3\x02\n" +
+	"\x1aRunDeviceLiveToolsArpTable\x127.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1dcreateDeviceLiveToolsArpTable\x10\x03\x1a$/devices/{serial}/liveTools/arpTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb[\n" +
+	"\x1agetDeviceLiveToolsArpTable\x12\n" +
+	"arpTableId\x1a\n" +
+	"arpTableId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xd9\x01\n" +
 	"\x1aGetDeviceLiveToolsArpTable\x124.meraki.devices.v1.GetDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"Y\xf2\xfd\x1bU\n" +
 	"\x1agetDeviceLiveToolsArpTable\x10\x01\x1a1/devices/{serial}/liveTools/arpTable/{arpTableId} \x040\x01\x12\xc3\x02\n" +
 	"\x1eCreateDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
 	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbU\n" +
 	"\x1bgetDeviceLiveToolsCableTest\x12\x02id\x1a\vcableTestId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd6\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc2\x02\n" +
+	"\x1bRunDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbU\n" +
+	"\x1bgetDeviceLiveToolsCableTest\x12\x02id\x1a\vcableTestId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xd6\x01\n" +
 	"\x1bGetDeviceLiveToolsCableTest\x125.meraki.devices.v1.GetDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"S\xf2\xfd\x1bO\n" +
 	"\x1bgetDeviceLiveToolsCableTest\x10\x01\x1a*/devices/{serial}/liveTools/cableTest/{id} \x040\x01\x12\xfe\x02\n" +
 	"\x1eCreateDeviceLiveToolsLedsBlink\x128.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"\xf4\x01\xf2\xfd\x1b\xef\x01\n" +
@@ -68,7 +78,13 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x18\x01\"\x06serialB/\n" +
 	"&/devices/{serial}/liveTools/leds/blink\x12\x05blinkb^\n" +
 	"\x1bgetDeviceLiveToolsLedsBlink\x12\vledsBlinkId\x1a\vledsBlinkId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xe0\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xfd\x02\n" +
+	"\x1bRunDeviceLiveToolsLedsBlink\x128.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"\xf4\x01\xf2\xfd\x1b\xef\x01\n" +
+	"\x1ecreateDeviceLiveToolsLedsBlink\x10\x03\x1a&/devices/{serial}/liveTools/leds/blink \x040\x03:\x0e\b\x01\x10\n" +
+	"\x18\x01\"\x06serialB/\n" +
+	"&/devices/{serial}/liveTools/leds/blink\x12\x05blinkb^\n" +
+	"\x1bgetDeviceLiveToolsLedsBlink\x12\vledsBlinkId\x1a\vledsBlinkId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xe0\x01\n" +
 	"\x1bGetDeviceLiveToolsLedsBlink\x125.meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"]\xf2\xfd\x1bY\n" +
 	"\x1bgetDeviceLiveToolsLedsBlink\x10\x01\x1a4/devices/{serial}/liveTools/leds/blink/{ledsBlinkId} \x040\x01\x12\xc4\x02\n" +
 	"\x1dCreateDeviceLiveToolsMacTable\x127.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
@@ -76,72 +92,123 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x1agetDeviceLiveToolsMacTable\x12\n" +
 	"macTableId\x1a\n" +
 	"macTableId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd9\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc3\x02\n" +
+	"\x1aRunDeviceLiveToolsMacTable\x127.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1dcreateDeviceLiveToolsMacTable\x10\x03\x1a$/devices/{serial}/liveTools/macTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb[\n" +
+	"\x1agetDeviceLiveToolsMacTable\x12\n" +
+	"macTableId\x1a\n" +
+	"macTableId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xd9\x01\n" +
 	"\x1aGetDeviceLiveToolsMacTable\x124.meraki.devices.v1.GetDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"Y\xf2\xfd\x1bU\n" +
 	"\x1agetDeviceLiveToolsMacTable\x10\x01\x1a1/devices/{serial}/liveTools/macTable/{macTableId} \x040\x01\x12\x84\x03\n" +
 	"%CreateDeviceLiveToolsMulticastRouting\x12?.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"\xe5\x01\xf2\xfd\x1b\xe0\x01\n" +
 	"%createDeviceLiveToolsMulticastRouting\x10\x03\x1a,/devices/{serial}/liveTools/multicastRouting \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbs\n" +
 	"\"getDeviceLiveToolsMulticastRouting\x12\x12multicastRoutingId\x1a\x12multicastRoutingId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x89\x02\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x83\x03\n" +
+	"\"RunDeviceLiveToolsMulticastRouting\x12?.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"\xe5\x01\xf2\xfd\x1b\xe0\x01\n" +
+	"%createDeviceLiveToolsMulticastRouting\x10\x03\x1a,/devices/{serial}/liveTools/multicastRouting \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbs\n" +
+	"\"getDeviceLiveToolsMulticastRouting\x12\x12multicastRoutingId\x1a\x12multicastRoutingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\x89\x02\n" +
 	"\"GetDeviceLiveToolsMulticastRouting\x12<.meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"q\xf2\xfd\x1bm\n" +
 	"\"getDeviceLiveToolsMulticastRouting\x10\x01\x1aA/devices/{serial}/liveTools/multicastRouting/{multicastRoutingId} \x040\x01\x12\xa0\x02\n" +
 	"\x19CreateDeviceLiveToolsPing\x123.meraki.devices.v1.CreateDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
 	"\x19createDeviceLiveToolsPing\x10\x03\x1a /devices/{serial}/liveTools/ping \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbK\n" +
 	"\x16getDeviceLiveToolsPing\x12\x02id\x1a\x06pingId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xbd\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x9f\x02\n" +
+	"\x16RunDeviceLiveToolsPing\x123.meraki.devices.v1.CreateDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	"\x19createDeviceLiveToolsPing\x10\x03\x1a /devices/{serial}/liveTools/ping \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbK\n" +
+	"\x16getDeviceLiveToolsPing\x12\x02id\x1a\x06pingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xbd\x01\n" +
 	"\x16GetDeviceLiveToolsPing\x120.meraki.devices.v1.GetDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"I\xf2\xfd\x1bE\n" +
 	"\x16getDeviceLiveToolsPing\x10\x01\x1a%/devices/{serial}/liveTools/ping/{id} \x040\x01\x12\xc4\x02\n" +
 	"\x1fCreateDeviceLiveToolsPingDevice\x129.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
 	"\x1fcreateDeviceLiveToolsPingDevice\x10\x03\x1a&/devices/{serial}/liveTools/pingDevice \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbQ\n" +
 	"\x1cgetDeviceLiveToolsPingDevice\x12\x02id\x1a\x06pingId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdb\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc3\x02\n" +
+	"\x1cRunDeviceLiveToolsPingDevice\x129.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"\x1fcreateDeviceLiveToolsPingDevice\x10\x03\x1a&/devices/{serial}/liveTools/pingDevice \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbQ\n" +
+	"\x1cgetDeviceLiveToolsPingDevice\x12\x02id\x1a\x06pingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdb\x01\n" +
 	"\x1cGetDeviceLiveToolsPingDevice\x126.meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"U\xf2\xfd\x1bQ\n" +
 	"\x1cgetDeviceLiveToolsPingDevice\x10\x01\x1a+/devices/{serial}/liveTools/pingDevice/{id} \x040\x01\x12\xca\x02\n" +
 	"\x1fCreateDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
 	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbV\n" +
 	"\x1cgetDeviceLiveToolsPortsCycle\x12\x02id\x1a\vcyclePortId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdc\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc9\x02\n" +
+	"\x1cRunDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbV\n" +
+	"\x1cgetDeviceLiveToolsPortsCycle\x12\x02id\x1a\vcyclePortId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdc\x01\n" +
 	"\x1cGetDeviceLiveToolsPortsCycle\x126.meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"V\xf2\xfd\x1bR\n" +
 	"\x1cgetDeviceLiveToolsPortsCycle\x10\x01\x1a,/devices/{serial}/liveTools/ports/cycle/{id} \x040\x01\x12\x81\x03\n" +
 	" CreateDeviceLiveToolsPortsStatus\x12:.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
 	" createDeviceLiveToolsPortsStatus\x10\x03\x1a(/devices/{serial}/liveTools/ports/status \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB2\n" +
 	"(/devices/{serial}/liveTools/ports/status\x12\x06statusbT\n" +
 	"\x1dgetDeviceLiveToolsPortsStatus\x12\x05jobId\x1a\x05jobId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xe4\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x80\x03\n" +
+	"\x1dRunDeviceLiveToolsPortsStatus\x12:.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
+	" createDeviceLiveToolsPortsStatus\x10\x03\x1a(/devices/{serial}/liveTools/ports/status \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB2\n" +
+	"(/devices/{serial}/liveTools/ports/status\x12\x06statusbT\n" +
+	"\x1dgetDeviceLiveToolsPortsStatus\x12\x05jobId\x1a\x05jobId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xe4\x01\n" +
 	"\x1dGetDeviceLiveToolsPortsStatus\x127.meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"[\xf2\xfd\x1bW\n" +
 	"\x1dgetDeviceLiveToolsPortsStatus\x10\x01\x1a0/devices/{serial}/liveTools/ports/status/{jobId} \x040\x01\x12\xf7\x02\n" +
 	"\x1fCreateDeviceLiveToolsPowerUsage\x129.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"\xea\x01\xf2\xfd\x1b\xe5\x01\n" +
 	"\x1fcreateDeviceLiveToolsPowerUsage\x10\x03\x1a'/devices/{serial}/liveTools/power/usage \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB.\n" +
 	"'/devices/{serial}/liveTools/power/usage\x12\x03jobbS\n" +
 	"\x1cgetDeviceLiveToolsPowerUsage\x12\x05jobId\x1a\x05jobId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdf\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xf6\x02\n" +
+	"\x1cRunDeviceLiveToolsPowerUsage\x129.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"\xea\x01\xf2\xfd\x1b\xe5\x01\n" +
+	"\x1fcreateDeviceLiveToolsPowerUsage\x10\x03\x1a'/devices/{serial}/liveTools/power/usage \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB.\n" +
+	"'/devices/{serial}/liveTools/power/usage\x12\x03jobbS\n" +
+	"\x1cgetDeviceLiveToolsPowerUsage\x12\x05jobId\x1a\x05jobId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdf\x01\n" +
 	"\x1cGetDeviceLiveToolsPowerUsage\x126.meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"Y\xf2\xfd\x1bU\n" +
 	"\x1cgetDeviceLiveToolsPowerUsage\x10\x01\x1a//devices/{serial}/liveTools/power/usage/{jobId} \x040\x01\x12\xa4\x03\n" +
 	"'CreateDeviceLiveToolsRoutingTableLookup\x12A.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"\xff\x01\xf2\xfd\x1b\xfa\x01\n" +
 	"'createDeviceLiveToolsRoutingTableLookup\x10\x03\x1a0/devices/{serial}/liveTools/routingTable/lookups \x040\x03B:\n" +
 	"0/devices/{serial}/liveTools/routingTable/lookups\x12\x06lookupb[\n" +
 	"$getDeviceLiveToolsRoutingTableLookup\x12\x02id\x1a\blookupId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x85\x02\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xa3\x03\n" +
+	"$RunDeviceLiveToolsRoutingTableLookup\x12A.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"\xff\x01\xf2\xfd\x1b\xfa\x01\n" +
+	"'createDeviceLiveToolsRoutingTableLookup\x10\x03\x1a0/devices/{serial}/liveTools/routingTable/lookups \x040\x03B:\n" +
+	"0/devices/{serial}/liveTools/routingTable/lookups\x12\x06lookupb[\n" +
+	"$getDeviceLiveToolsRoutingTableLookup\x12\x02id\x1a\blookupId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\x85\x02\n" +
 	"$GetDeviceLiveToolsRoutingTableLookup\x12>.meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"g\xf2\xfd\x1bc\n" +
 	"$getDeviceLiveToolsRoutingTableLookup\x10\x01\x1a5/devices/{serial}/liveTools/routingTable/lookups/{id} \x040\x01\x12\xaf\x03\n" +
 	"(CreateDeviceLiveToolsRoutingTableSummary\x12B.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
 	"(createDeviceLiveToolsRoutingTableSummary\x10\x03\x1a2/devices/{serial}/liveTools/routingTable/summaries \x040\x03B=\n" +
 	"2/devices/{serial}/liveTools/routingTable/summaries\x12\asummaryb]\n" +
 	"%getDeviceLiveToolsRoutingTableSummary\x12\x02id\x1a\tsummaryId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x8b\x02\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xae\x03\n" +
+	"%RunDeviceLiveToolsRoutingTableSummary\x12B.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
+	"(createDeviceLiveToolsRoutingTableSummary\x10\x03\x1a2/devices/{serial}/liveTools/routingTable/summaries \x040\x03B=\n" +
+	"2/devices/{serial}/liveTools/routingTable/summaries\x12\asummaryb]\n" +
+	"%getDeviceLiveToolsRoutingTableSummary\x12\x02id\x1a\tsummaryId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\x8b\x02\n" +
 	"%GetDeviceLiveToolsRoutingTableSummary\x12?.meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"j\xf2\xfd\x1bf\n" +
 	"%getDeviceLiveToolsRoutingTableSummary\x10\x01\x1a7/devices/{serial}/liveTools/routingTable/summaries/{id} \x040\x01\x12\xa8\x03\n" +
 	"#CreateDeviceLiveToolsThroughputTest\x12=.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"\x8f\x02\xf2\xfd\x1b\x8a\x02\n" +
 	"#createDeviceLiveToolsThroughputTest\x10\x03\x1a*/devices/{serial}/liveTools/throughputTest \x040\x03:\x0e\b\x01\x10\x05\x18\x01\"\x06serialB2\n" +
 	"*/devices/{serial}/liveTools/throughputTest\x12\x04testbm\n" +
 	" getDeviceLiveToolsThroughputTest\x12\x10throughputTestId\x1a\x10throughputTestId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xfd\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xa7\x03\n" +
+	" RunDeviceLiveToolsThroughputTest\x12=.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"\x8f\x02\xf2\xfd\x1b\x8a\x02\n" +
+	"#createDeviceLiveToolsThroughputTest\x10\x03\x1a*/devices/{serial}/liveTools/throughputTest \x040\x03:\x0e\b\x01\x10\x05\x18\x01\"\x06serialB2\n" +
+	"*/devices/{serial}/liveTools/throughputTest\x12\x04testbm\n" +
+	" getDeviceLiveToolsThroughputTest\x12\x10throughputTestId\x1a\x10throughputTestId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xfd\x01\n" +
 	" GetDeviceLiveToolsThroughputTest\x12:.meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"k\xf2\xfd\x1bg\n" +
 	" getDeviceLiveToolsThroughputTest\x10\x01\x1a=/devices/{serial}/liveTools/throughputTest/{throughputTestId} \x040\x01\x12\xcc\x02\n" +
 	"\x1eCreateDeviceLiveToolsWakeOnLan\x128.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
 	"\x1ecreateDeviceLiveToolsWakeOnLan\x10\x03\x1a%/devices/{serial}/liveTools/wakeOnLan \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb^\n" +
 	"\x1bgetDeviceLiveToolsWakeOnLan\x12\vwakeOnLanId\x1a\vwakeOnLanId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdf\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xcb\x02\n" +
+	"\x1bRunDeviceLiveToolsWakeOnLan\x128.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
+	"\x1ecreateDeviceLiveToolsWakeOnLan\x10\x03\x1a%/devices/{serial}/liveTools/wakeOnLan \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb^\n" +
+	"\x1bgetDeviceLiveToolsWakeOnLan\x12\vwakeOnLanId\x1a\vwakeOnLanId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdf\x01\n" +
 	"\x1bGetDeviceLiveToolsWakeOnLan\x125.meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"\\\xf2\xfd\x1bX\n" +
 	"\x1bgetDeviceLiveToolsWakeOnLan\x10\x01\x1a3/devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId} \x040\x01\x12\x99\x01\n" +
 	"\x10GetDeviceLldpCdp\x12*.meraki.devices.v1.GetDeviceLldpCdpRequest\x1a .meraki.devices.v1.DeviceLldpCdp\"7\xf2\xfd\x1b3\n" +
@@ -234,81 +301,109 @@ var file_meraki_devices_v1_devices_service_proto_depIdxs = []int32{
 	6,  // 6: meraki.devices.v1.DevicesService.CreateDeviceCellularUplinksBandsMasksUpdate:input_type -> meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest
 	7,  // 7: meraki.devices.v1.DevicesService.GetDeviceClients:input_type -> meraki.devices.v1.GetDeviceClientsRequest
 	8,  // 8: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsArpTable:input_type -> meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest
-	9,  // 9: meraki.devices.v1.DevicesService.GetDeviceLiveToolsArpTable:input_type -> meraki.devices.v1.GetDeviceLiveToolsArpTableRequest
-	10, // 10: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsCableTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest
-	11, // 11: meraki.devices.v1.DevicesService.GetDeviceLiveToolsCableTest:input_type -> meraki.devices.v1.GetDeviceLiveToolsCableTestRequest
-	12, // 12: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsLedsBlink:input_type -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest
-	13, // 13: meraki.devices.v1.DevicesService.GetDeviceLiveToolsLedsBlink:input_type -> meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest
-	14, // 14: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMacTable:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest
-	15, // 15: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMacTable:input_type -> meraki.devices.v1.GetDeviceLiveToolsMacTableRequest
-	16, // 16: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMulticastRouting:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest
-	17, // 17: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMulticastRouting:input_type -> meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest
-	18, // 18: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPing:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest
-	19, // 19: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPing:input_type -> meraki.devices.v1.GetDeviceLiveToolsPingRequest
-	20, // 20: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPingDevice:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest
-	21, // 21: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPingDevice:input_type -> meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest
-	22, // 22: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsCycle:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest
-	23, // 23: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsCycle:input_type -> meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest
-	24, // 24: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsStatus:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest
-	25, // 25: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsStatus:input_type -> meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest
-	26, // 26: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPowerUsage:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest
-	27, // 27: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPowerUsage:input_type -> meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest
-	28, // 28: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableLookup:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest
-	29, // 29: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableLookup:input_type -> meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest
-	30, // 30: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableSummary:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest
-	31, // 31: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableSummary:input_type -> meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest
-	32, // 32: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsThroughputTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest
-	33, // 33: meraki.devices.v1.DevicesService.GetDeviceLiveToolsThroughputTest:input_type -> meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest
-	34, // 34: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsWakeOnLan:input_type -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest
-	35, // 35: meraki.devices.v1.DevicesService.GetDeviceLiveToolsWakeOnLan:input_type -> meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest
-	36, // 36: meraki.devices.v1.DevicesService.GetDeviceLldpCdp:input_type -> meraki.devices.v1.GetDeviceLldpCdpRequest
-	37, // 37: meraki.devices.v1.DevicesService.GetDeviceLossAndLatencyHistory:input_type -> meraki.devices.v1.GetDeviceLossAndLatencyHistoryRequest
-	38, // 38: meraki.devices.v1.DevicesService.GetDeviceManagementInterface:input_type -> meraki.devices.v1.GetDeviceManagementInterfaceRequest
-	39, // 39: meraki.devices.v1.DevicesService.UpdateDeviceManagementInterface:input_type -> meraki.devices.v1.UpdateDeviceManagementInterfaceRequest
-	40, // 40: meraki.devices.v1.DevicesService.RebootDevice:input_type -> meraki.devices.v1.RebootDeviceRequest
-	41, // 41: meraki.devices.v1.DevicesService.GetDevice:output_type -> meraki.devices.v1.Device
-	41, // 42: meraki.devices.v1.DevicesService.UpdateDevice:output_type -> meraki.devices.v1.Device
-	42, // 43: meraki.devices.v1.DevicesService.BlinkDeviceLeds:output_type -> meraki.devices.v1.BlinkDeviceLedsResponse
-	43, // 44: meraki.devices.v1.DevicesService.UpdateDeviceCellularGeolocations:output_type -> meraki.devices.v1.DeviceCellularGeolocations
-	44, // 45: meraki.devices.v1.DevicesService.GetDeviceCellularSims:output_type -> meraki.devices.v1.DeviceCellularSims
-	44, // 46: meraki.devices.v1.DevicesService.UpdateDeviceCellularSims:output_type -> meraki.devices.v1.DeviceCellularSims
-	45, // 47: meraki.devices.v1.DevicesService.CreateDeviceCellularUplinksBandsMasksUpdate:output_type -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate
-	46, // 48: meraki.devices.v1.DevicesService.GetDeviceClients:output_type -> meraki.devices.v1.GetDeviceClientsResponse
-	47, // 49: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsArpTable:output_type -> meraki.devices.v1.DeviceLiveToolsArpTable
-	47, // 50: meraki.devices.v1.DevicesService.GetDeviceLiveToolsArpTable:output_type -> meraki.devices.v1.DeviceLiveToolsArpTable
-	48, // 51: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsCableTest:output_type -> meraki.devices.v1.DeviceLiveToolsCableTest
-	48, // 52: meraki.devices.v1.DevicesService.GetDeviceLiveToolsCableTest:output_type -> meraki.devices.v1.DeviceLiveToolsCableTest
-	49, // 53: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsLedsBlink:output_type -> meraki.devices.v1.DeviceLiveToolsLedsBlink
-	49, // 54: meraki.devices.v1.DevicesService.GetDeviceLiveToolsLedsBlink:output_type -> meraki.devices.v1.DeviceLiveToolsLedsBlink
-	50, // 55: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMacTable:output_type -> meraki.devices.v1.DeviceLiveToolsMacTable
-	50, // 56: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMacTable:output_type -> meraki.devices.v1.DeviceLiveToolsMacTable
-	51, // 57: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMulticastRouting:output_type -> meraki.devices.v1.DeviceLiveToolsMulticastRouting
-	51, // 58: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMulticastRouting:output_type -> meraki.devices.v1.DeviceLiveToolsMulticastRouting
-	52, // 59: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPing:output_type -> meraki.devices.v1.DeviceLiveToolsPing
-	52, // 60: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPing:output_type -> meraki.devices.v1.DeviceLiveToolsPing
-	53, // 61: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPingDevice:output_type -> meraki.devices.v1.DeviceLiveToolsPingDevice
-	53, // 62: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPingDevice:output_type -> meraki.devices.v1.DeviceLiveToolsPingDevice
-	54, // 63: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsCycle:output_type -> meraki.devices.v1.DeviceLiveToolsPortsCycle
-	54, // 64: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsCycle:output_type -> meraki.devices.v1.DeviceLiveToolsPortsCycle
-	55, // 65: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsStatus:output_type -> meraki.devices.v1.DeviceLiveToolsPortsStatus
-	55, // 66: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsStatus:output_type -> meraki.devices.v1.DeviceLiveToolsPortsStatus
-	56, // 67: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPowerUsage:output_type -> meraki.devices.v1.DeviceLiveToolsPowerUsage
-	56, // 68: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPowerUsage:output_type -> meraki.devices.v1.DeviceLiveToolsPowerUsage
-	57, // 69: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableLookup:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
-	57, // 70: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableLookup:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
-	58, // 71: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableSummary:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
-	58, // 72: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableSummary:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
-	59, // 73: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsThroughputTest:output_type -> meraki.devices.v1.DeviceLiveToolsThroughputTest
-	59, // 74: meraki.devices.v1.DevicesService.GetDeviceLiveToolsThroughputTest:output_type -> meraki.devices.v1.DeviceLiveToolsThroughputTest
-	60, // 75: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsWakeOnLan:output_type -> meraki.devices.v1.DeviceLiveToolsWakeOnLan
-	60, // 76: meraki.devices.v1.DevicesService.GetDeviceLiveToolsWakeOnLan:output_type -> meraki.devices.v1.DeviceLiveToolsWakeOnLan
-	61, // 77: meraki.devices.v1.DevicesService.GetDeviceLldpCdp:output_type -> meraki.devices.v1.DeviceLldpCdp
-	62, // 78: meraki.devices.v1.DevicesService.GetDeviceLossAndLatencyHistory:output_type -> meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse
-	63, // 79: meraki.devices.v1.DevicesService.GetDeviceManagementInterface:output_type -> meraki.devices.v1.DeviceManagementInterface
-	63, // 80: meraki.devices.v1.DevicesService.UpdateDeviceManagementInterface:output_type -> meraki.devices.v1.DeviceManagementInterface
-	64, // 81: meraki.devices.v1.DevicesService.RebootDevice:output_type -> meraki.devices.v1.RebootDeviceResponse
-	41, // [41:82] is the sub-list for method output_type
-	0,  // [0:41] is the sub-list for method input_type
+	8,  // 9: meraki.devices.v1.DevicesService.RunDeviceLiveToolsArpTable:input_type -> meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest
+	9,  // 10: meraki.devices.v1.DevicesService.GetDeviceLiveToolsArpTable:input_type -> meraki.devices.v1.GetDeviceLiveToolsArpTableRequest
+	10, // 11: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsCableTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest
+	10, // 12: meraki.devices.v1.DevicesService.RunDeviceLiveToolsCableTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest
+	11, // 13: meraki.devices.v1.DevicesService.GetDeviceLiveToolsCableTest:input_type -> meraki.devices.v1.GetDeviceLiveToolsCableTestRequest
+	12, // 14: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsLedsBlink:input_type -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest
+	12, // 15: meraki.devices.v1.DevicesService.RunDeviceLiveToolsLedsBlink:input_type -> meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest
+	13, // 16: meraki.devices.v1.DevicesService.GetDeviceLiveToolsLedsBlink:input_type -> meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest
+	14, // 17: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMacTable:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest
+	14, // 18: meraki.devices.v1.DevicesService.RunDeviceLiveToolsMacTable:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest
+	15, // 19: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMacTable:input_type -> meraki.devices.v1.GetDeviceLiveToolsMacTableRequest
+	16, // 20: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMulticastRouting:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest
+	16, // 21: meraki.devices.v1.DevicesService.RunDeviceLiveToolsMulticastRouting:input_type -> meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest
+	17, // 22: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMulticastRouting:input_type -> meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest
+	18, // 23: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPing:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest
+	18, // 24: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPing:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingRequest
+	19, // 25: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPing:input_type -> meraki.devices.v1.GetDeviceLiveToolsPingRequest
+	20, // 26: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPingDevice:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest
+	20, // 27: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPingDevice:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest
+	21, // 28: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPingDevice:input_type -> meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest
+	22, // 29: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsCycle:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest
+	22, // 30: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPortsCycle:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest
+	23, // 31: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsCycle:input_type -> meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest
+	24, // 32: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsStatus:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest
+	24, // 33: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPortsStatus:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest
+	25, // 34: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsStatus:input_type -> meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest
+	26, // 35: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPowerUsage:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest
+	26, // 36: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPowerUsage:input_type -> meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest
+	27, // 37: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPowerUsage:input_type -> meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest
+	28, // 38: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableLookup:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest
+	28, // 39: meraki.devices.v1.DevicesService.RunDeviceLiveToolsRoutingTableLookup:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest
+	29, // 40: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableLookup:input_type -> meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest
+	30, // 41: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableSummary:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest
+	30, // 42: meraki.devices.v1.DevicesService.RunDeviceLiveToolsRoutingTableSummary:input_type -> meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest
+	31, // 43: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableSummary:input_type -> meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest
+	32, // 44: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsThroughputTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest
+	32, // 45: meraki.devices.v1.DevicesService.RunDeviceLiveToolsThroughputTest:input_type -> meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest
+	33, // 46: meraki.devices.v1.DevicesService.GetDeviceLiveToolsThroughputTest:input_type -> meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest
+	34, // 47: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsWakeOnLan:input_type -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest
+	34, // 48: meraki.devices.v1.DevicesService.RunDeviceLiveToolsWakeOnLan:input_type -> meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest
+	35, // 49: meraki.devices.v1.DevicesService.GetDeviceLiveToolsWakeOnLan:input_type -> meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest
+	36, // 50: meraki.devices.v1.DevicesService.GetDeviceLldpCdp:input_type -> meraki.devices.v1.GetDeviceLldpCdpRequest
+	37, // 51: meraki.devices.v1.DevicesService.GetDeviceLossAndLatencyHistory:input_type -> meraki.devices.v1.GetDeviceLossAndLatencyHistoryRequest
+	38, // 52: meraki.devices.v1.DevicesService.GetDeviceManagementInterface:input_type -> meraki.devices.v1.GetDeviceManagementInterfaceRequest
+	39, // 53: meraki.devices.v1.DevicesService.UpdateDeviceManagementInterface:input_type -> meraki.devices.v1.UpdateDeviceManagementInterfaceRequest
+	40, // 54: meraki.devices.v1.DevicesService.RebootDevice:input_type -> meraki.devices.v1.RebootDeviceRequest
+	41, // 55: meraki.devices.v1.DevicesService.GetDevice:output_type -> meraki.devices.v1.Device
+	41, // 56: meraki.devices.v1.DevicesService.UpdateDevice:output_type -> meraki.devices.v1.Device
+	42, // 57: meraki.devices.v1.DevicesService.BlinkDeviceLeds:output_type -> meraki.devices.v1.BlinkDeviceLedsResponse
+	43, // 58: meraki.devices.v1.DevicesService.UpdateDeviceCellularGeolocations:output_type -> meraki.devices.v1.DeviceCellularGeolocations
+	44, // 59: meraki.devices.v1.DevicesService.GetDeviceCellularSims:output_type -> meraki.devices.v1.DeviceCellularSims
+	44, // 60: meraki.devices.v1.DevicesService.UpdateDeviceCellularSims:output_type -> meraki.devices.v1.DeviceCellularSims
+	45, // 61: meraki.devices.v1.DevicesService.CreateDeviceCellularUplinksBandsMasksUpdate:output_type -> meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate
+	46, // 62: meraki.devices.v1.DevicesService.GetDeviceClients:output_type -> meraki.devices.v1.GetDeviceClientsResponse
+	47, // 63: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsArpTable:output_type -> meraki.devices.v1.DeviceLiveToolsArpTable
+	47, // 64: meraki.devices.v1.DevicesService.RunDeviceLiveToolsArpTable:output_type -> meraki.devices.v1.DeviceLiveToolsArpTable
+	47, // 65: meraki.devices.v1.DevicesService.GetDeviceLiveToolsArpTable:output_type -> meraki.devices.v1.DeviceLiveToolsArpTable
+	48, // 66: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsCableTest:output_type -> meraki.devices.v1.DeviceLiveToolsCableTest
+	48, // 67: meraki.devices.v1.DevicesService.RunDeviceLiveToolsCableTest:output_type -> meraki.devices.v1.DeviceLiveToolsCableTest
+	48, // 68: meraki.devices.v1.DevicesService.GetDeviceLiveToolsCableTest:output_type -> meraki.devices.v1.DeviceLiveToolsCableTest
+	49, // 69: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsLedsBlink:output_type -> meraki.devices.v1.DeviceLiveToolsLedsBlink
+	49, // 70: meraki.devices.v1.DevicesService.RunDeviceLiveToolsLedsBlink:output_type -> meraki.devices.v1.DeviceLiveToolsLedsBlink
+	49, // 71: meraki.devices.v1.DevicesService.GetDeviceLiveToolsLedsBlink:output_type -> meraki.devices.v1.DeviceLiveToolsLedsBlink
+	50, // 72: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMacTable:output_type -> meraki.devices.v1.DeviceLiveToolsMacTable
+	50, // 73: meraki.devices.v1.DevicesService.RunDeviceLiveToolsMacTable:output_type -> meraki.devices.v1.DeviceLiveToolsMacTable
+	50, // 74: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMacTable:output_type -> meraki.devices.v1.DeviceLiveToolsMacTable
+	51, // 75: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsMulticastRouting:output_type -> meraki.devices.v1.DeviceLiveToolsMulticastRouting
+	51, // 76: meraki.devices.v1.DevicesService.RunDeviceLiveToolsMulticastRouting:output_type -> meraki.devices.v1.DeviceLiveToolsMulticastRouting
+	51, // 77: meraki.devices.v1.DevicesService.GetDeviceLiveToolsMulticastRouting:output_type -> meraki.devices.v1.DeviceLiveToolsMulticastRouting
+	52, // 78: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPing:output_type -> meraki.devices.v1.DeviceLiveToolsPing
+	52, // 79: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPing:output_type -> meraki.devices.v1.DeviceLiveToolsPing
+	52, // 80: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPing:output_type -> meraki.devices.v1.DeviceLiveToolsPing
+	53, // 81: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPingDevice:output_type -> meraki.devices.v1.DeviceLiveToolsPingDevice
+	53, // 82: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPingDevice:output_type -> meraki.devices.v1.DeviceLiveToolsPingDevice
+	53, // 83: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPingDevice:output_type -> meraki.devices.v1.DeviceLiveToolsPingDevice
+	54, // 84: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsCycle:output_type -> meraki.devices.v1.DeviceLiveToolsPortsCycle
+	54, // 85: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPortsCycle:output_type -> meraki.devices.v1.DeviceLiveToolsPortsCycle
+	54, // 86: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsCycle:output_type -> meraki.devices.v1.DeviceLiveToolsPortsCycle
+	55, // 87: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPortsStatus:output_type -> meraki.devices.v1.DeviceLiveToolsPortsStatus
+	55, // 88: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPortsStatus:output_type -> meraki.devices.v1.DeviceLiveToolsPortsStatus
+	55, // 89: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPortsStatus:output_type -> meraki.devices.v1.DeviceLiveToolsPortsStatus
+	56, // 90: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsPowerUsage:output_type -> meraki.devices.v1.DeviceLiveToolsPowerUsage
+	56, // 91: meraki.devices.v1.DevicesService.RunDeviceLiveToolsPowerUsage:output_type -> meraki.devices.v1.DeviceLiveToolsPowerUsage
+	56, // 92: meraki.devices.v1.DevicesService.GetDeviceLiveToolsPowerUsage:output_type -> meraki.devices.v1.DeviceLiveToolsPowerUsage
+	57, // 93: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableLookup:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
+	57, // 94: meraki.devices.v1.DevicesService.RunDeviceLiveToolsRoutingTableLookup:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
+	57, // 95: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableLookup:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableLookup
+	58, // 96: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsRoutingTableSummary:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
+	58, // 97: meraki.devices.v1.DevicesService.RunDeviceLiveToolsRoutingTableSummary:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
+	58, // 98: meraki.devices.v1.DevicesService.GetDeviceLiveToolsRoutingTableSummary:output_type -> meraki.devices.v1.DeviceLiveToolsRoutingTableSummary
+	59, // 99: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsThroughputTest:output_type -> meraki.devices.v1.DeviceLiveToolsThroughputTest
+	59, // 100: meraki.devices.v1.DevicesService.RunDeviceLiveToolsThroughputTest:output_type -> meraki.devices.v1.DeviceLiveToolsThroughputTest
+	59, // 101: meraki.devices.v1.DevicesService.GetDeviceLiveToolsThroughputTest:output_type -> meraki.devices.v1.DeviceLiveToolsThroughputTest
+	60, // 102: meraki.devices.v1.DevicesService.CreateDeviceLiveToolsWakeOnLan:output_type -> meraki.devices.v1.DeviceLiveToolsWakeOnLan
+	60, // 103: meraki.devices.v1.DevicesService.RunDeviceLiveToolsWakeOnLan:output_type -> meraki.devices.v1.DeviceLiveToolsWakeOnLan
+	60, // 104: meraki.devices.v1.DevicesService.GetDeviceLiveToolsWakeOnLan:output_type -> meraki.devices.v1.DeviceLiveToolsWakeOnLan
+	61, // 105: meraki.devices.v1.DevicesService.GetDeviceLldpCdp:output_type -> meraki.devices.v1.DeviceLldpCdp
+	62, // 106: meraki.devices.v1.DevicesService.GetDeviceLossAndLatencyHistory:output_type -> meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse
+	63, // 107: meraki.devices.v1.DevicesService.GetDeviceManagementInterface:output_type -> meraki.devices.v1.DeviceManagementInterface
+	63, // 108: meraki.devices.v1.DevicesService.UpdateDeviceManagementInterface:output_type -> meraki.devices.v1.DeviceManagementInterface
+	64, // 109: meraki.devices.v1.DevicesService.RebootDevice:output_type -> meraki.devices.v1.RebootDeviceResponse
+	55, // [55:110] is the sub-list for method output_type
+	0,  // [0:55] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -30,32 +30,46 @@ const (
 	DevicesService_CreateDeviceCellularUplinksBandsMasksUpdate_FullMethodName = "/meraki.devices.v1.DevicesService/CreateDeviceCellularUplinksBandsMasksUpdate"
 	DevicesService_GetDeviceClients_FullMethodName                            = "/meraki.devices.v1.DevicesService/GetDeviceClients"
 	DevicesService_CreateDeviceLiveToolsArpTable_FullMethodName               = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsArpTable"
+	DevicesService_RunDeviceLiveToolsArpTable_FullMethodName                  = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsArpTable"
 	DevicesService_GetDeviceLiveToolsArpTable_FullMethodName                  = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsArpTable"
 	DevicesService_CreateDeviceLiveToolsCableTest_FullMethodName              = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsCableTest"
+	DevicesService_RunDeviceLiveToolsCableTest_FullMethodName                 = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsCableTest"
 	DevicesService_GetDeviceLiveToolsCableTest_FullMethodName                 = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsCableTest"
 	DevicesService_CreateDeviceLiveToolsLedsBlink_FullMethodName              = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsLedsBlink"
+	DevicesService_RunDeviceLiveToolsLedsBlink_FullMethodName                 = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsLedsBlink"
 	DevicesService_GetDeviceLiveToolsLedsBlink_FullMethodName                 = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsLedsBlink"
 	DevicesService_CreateDeviceLiveToolsMacTable_FullMethodName               = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsMacTable"
+	DevicesService_RunDeviceLiveToolsMacTable_FullMethodName                  = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsMacTable"
 	DevicesService_GetDeviceLiveToolsMacTable_FullMethodName                  = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsMacTable"
 	DevicesService_CreateDeviceLiveToolsMulticastRouting_FullMethodName       = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsMulticastRouting"
+	DevicesService_RunDeviceLiveToolsMulticastRouting_FullMethodName          = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsMulticastRouting"
 	DevicesService_GetDeviceLiveToolsMulticastRouting_FullMethodName          = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsMulticastRouting"
 	DevicesService_CreateDeviceLiveToolsPing_FullMethodName                   = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsPing"
+	DevicesService_RunDeviceLiveToolsPing_FullMethodName                      = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsPing"
 	DevicesService_GetDeviceLiveToolsPing_FullMethodName                      = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsPing"
 	DevicesService_CreateDeviceLiveToolsPingDevice_FullMethodName             = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsPingDevice"
+	DevicesService_RunDeviceLiveToolsPingDevice_FullMethodName                = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsPingDevice"
 	DevicesService_GetDeviceLiveToolsPingDevice_FullMethodName                = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsPingDevice"
 	DevicesService_CreateDeviceLiveToolsPortsCycle_FullMethodName             = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsPortsCycle"
+	DevicesService_RunDeviceLiveToolsPortsCycle_FullMethodName                = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsPortsCycle"
 	DevicesService_GetDeviceLiveToolsPortsCycle_FullMethodName                = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsPortsCycle"
 	DevicesService_CreateDeviceLiveToolsPortsStatus_FullMethodName            = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsPortsStatus"
+	DevicesService_RunDeviceLiveToolsPortsStatus_FullMethodName               = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsPortsStatus"
 	DevicesService_GetDeviceLiveToolsPortsStatus_FullMethodName               = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsPortsStatus"
 	DevicesService_CreateDeviceLiveToolsPowerUsage_FullMethodName             = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsPowerUsage"
+	DevicesService_RunDeviceLiveToolsPowerUsage_FullMethodName                = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsPowerUsage"
 	DevicesService_GetDeviceLiveToolsPowerUsage_FullMethodName                = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsPowerUsage"
 	DevicesService_CreateDeviceLiveToolsRoutingTableLookup_FullMethodName     = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsRoutingTableLookup"
+	DevicesService_RunDeviceLiveToolsRoutingTableLookup_FullMethodName        = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsRoutingTableLookup"
 	DevicesService_GetDeviceLiveToolsRoutingTableLookup_FullMethodName        = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsRoutingTableLookup"
 	DevicesService_CreateDeviceLiveToolsRoutingTableSummary_FullMethodName    = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsRoutingTableSummary"
+	DevicesService_RunDeviceLiveToolsRoutingTableSummary_FullMethodName       = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsRoutingTableSummary"
 	DevicesService_GetDeviceLiveToolsRoutingTableSummary_FullMethodName       = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsRoutingTableSummary"
 	DevicesService_CreateDeviceLiveToolsThroughputTest_FullMethodName         = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsThroughputTest"
+	DevicesService_RunDeviceLiveToolsThroughputTest_FullMethodName            = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsThroughputTest"
 	DevicesService_GetDeviceLiveToolsThroughputTest_FullMethodName            = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsThroughputTest"
 	DevicesService_CreateDeviceLiveToolsWakeOnLan_FullMethodName              = "/meraki.devices.v1.DevicesService/CreateDeviceLiveToolsWakeOnLan"
+	DevicesService_RunDeviceLiveToolsWakeOnLan_FullMethodName                 = "/meraki.devices.v1.DevicesService/RunDeviceLiveToolsWakeOnLan"
 	DevicesService_GetDeviceLiveToolsWakeOnLan_FullMethodName                 = "/meraki.devices.v1.DevicesService/GetDeviceLiveToolsWakeOnLan"
 	DevicesService_GetDeviceLldpCdp_FullMethodName                            = "/meraki.devices.v1.DevicesService/GetDeviceLldpCdp"
 	DevicesService_GetDeviceLossAndLatencyHistory_FullMethodName              = "/meraki.devices.v1.DevicesService/GetDeviceLossAndLatencyHistory"
@@ -113,7 +127,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
+	// RunDeviceLiveToolsArpTable does both.
 	CreateDeviceLiveToolsArpTable(ctx context.Context, in *CreateDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsArpTable, error)
+	// CreateDeviceLiveToolsArpTable, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsArpTable(ctx context.Context, in *CreateDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsArpTable], error)
 	// Reads the live tools ARP table of a device.
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
@@ -124,7 +142,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
+	// RunDeviceLiveToolsCableTest does both.
 	CreateDeviceLiveToolsCableTest(ctx context.Context, in *CreateDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsCableTest, error)
+	// CreateDeviceLiveToolsCableTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsCableTest(ctx context.Context, in *CreateDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsCableTest], error)
 	// Reads the live tools cable test of a device.
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
@@ -136,7 +158,11 @@ type DevicesServiceClient interface {
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
+	// RunDeviceLiveToolsLedsBlink does both.
 	CreateDeviceLiveToolsLedsBlink(ctx context.Context, in *CreateDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (*DeviceLiveToolsLedsBlink, error)
+	// CreateDeviceLiveToolsLedsBlink, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsLedsBlink(ctx context.Context, in *CreateDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsLedsBlink], error)
 	// Reads the live tools LEDs blink of a device.
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
@@ -147,7 +173,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
+	// RunDeviceLiveToolsMacTable does both.
 	CreateDeviceLiveToolsMacTable(ctx context.Context, in *CreateDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMacTable, error)
+	// CreateDeviceLiveToolsMacTable, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsMacTable(ctx context.Context, in *CreateDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsMacTable], error)
 	// Reads the live tools MAC table of a device.
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
@@ -158,7 +188,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
+	// RunDeviceLiveToolsMulticastRouting does both.
 	CreateDeviceLiveToolsMulticastRouting(ctx context.Context, in *CreateDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMulticastRouting, error)
+	// CreateDeviceLiveToolsMulticastRouting, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsMulticastRouting(ctx context.Context, in *CreateDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsMulticastRouting], error)
 	// Reads the live tools multicast routing of a device.
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
@@ -169,7 +203,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPing reads how far that is.
+	// RunDeviceLiveToolsPing does both.
 	CreateDeviceLiveToolsPing(ctx context.Context, in *CreateDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPing, error)
+	// CreateDeviceLiveToolsPing, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsPing(ctx context.Context, in *CreateDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPing], error)
 	// Reads the live tools ping of a device.
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
@@ -180,7 +218,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
+	// RunDeviceLiveToolsPingDevice does both.
 	CreateDeviceLiveToolsPingDevice(ctx context.Context, in *CreateDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPingDevice, error)
+	// CreateDeviceLiveToolsPingDevice, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPingDevice(ctx context.Context, in *CreateDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPingDevice], error)
 	// Reads the live tools ping device of a device.
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
@@ -191,7 +233,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
+	// RunDeviceLiveToolsPortsCycle does both.
 	CreateDeviceLiveToolsPortsCycle(ctx context.Context, in *CreateDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsCycle, error)
+	// CreateDeviceLiveToolsPortsCycle, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPortsCycle(ctx context.Context, in *CreateDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPortsCycle], error)
 	// Reads the live tools ports cycle of a device.
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
@@ -203,7 +249,11 @@ type DevicesServiceClient interface {
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
+	// RunDeviceLiveToolsPortsStatus does both.
 	CreateDeviceLiveToolsPortsStatus(ctx context.Context, in *CreateDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsStatus, error)
+	// CreateDeviceLiveToolsPortsStatus, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPortsStatus(ctx context.Context, in *CreateDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPortsStatus], error)
 	// Reads the live tools ports status of a device.
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
@@ -215,7 +265,11 @@ type DevicesServiceClient interface {
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
+	// RunDeviceLiveToolsPowerUsage does both.
 	CreateDeviceLiveToolsPowerUsage(ctx context.Context, in *CreateDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPowerUsage, error)
+	// CreateDeviceLiveToolsPowerUsage, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPowerUsage(ctx context.Context, in *CreateDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPowerUsage], error)
 	// Reads the live tools power usage of a device.
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
@@ -226,7 +280,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
+	// RunDeviceLiveToolsRoutingTableLookup does both.
 	CreateDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableLookup, error)
+	// CreateDeviceLiveToolsRoutingTableLookup, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableLookup], error)
 	// Reads the live tools routing table lookup of a device.
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
@@ -237,7 +295,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
+	// RunDeviceLiveToolsRoutingTableSummary does both.
 	CreateDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableSummary, error)
+	// CreateDeviceLiveToolsRoutingTableSummary, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableSummary], error)
 	// Reads the live tools routing table summary of a device.
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
@@ -249,7 +311,11 @@ type DevicesServiceClient interface {
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
+	// RunDeviceLiveToolsThroughputTest does both.
 	CreateDeviceLiveToolsThroughputTest(ctx context.Context, in *CreateDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsThroughputTest, error)
+	// CreateDeviceLiveToolsThroughputTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsThroughputTest(ctx context.Context, in *CreateDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsThroughputTest], error)
 	// Reads the live tools throughput test of a device.
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
@@ -260,7 +326,11 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
+	// RunDeviceLiveToolsWakeOnLan does both.
 	CreateDeviceLiveToolsWakeOnLan(ctx context.Context, in *CreateDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (*DeviceLiveToolsWakeOnLan, error)
+	// CreateDeviceLiveToolsWakeOnLan, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsWakeOnLan(ctx context.Context, in *CreateDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsWakeOnLan], error)
 	// Reads the live tools wake on LAN of a device.
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/
@@ -390,6 +460,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsArpTable(ctx context.Context
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsArpTable(ctx context.Context, in *CreateDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsArpTable], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[0], DevicesService_RunDeviceLiveToolsArpTable_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsArpTableRequest, DeviceLiveToolsArpTable]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsArpTableClient = grpc.ServerStreamingClient[DeviceLiveToolsArpTable]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsArpTable(ctx context.Context, in *GetDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsArpTable, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsArpTable)
@@ -409,6 +498,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsCableTest(ctx context.Contex
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsCableTest(ctx context.Context, in *CreateDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsCableTest], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[1], DevicesService_RunDeviceLiveToolsCableTest_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsCableTestRequest, DeviceLiveToolsCableTest]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsCableTestClient = grpc.ServerStreamingClient[DeviceLiveToolsCableTest]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsCableTest(ctx context.Context, in *GetDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsCableTest, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -430,6 +538,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsLedsBlink(ctx context.Contex
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsLedsBlink(ctx context.Context, in *CreateDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsLedsBlink], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[2], DevicesService_RunDeviceLiveToolsLedsBlink_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsLedsBlinkRequest, DeviceLiveToolsLedsBlink]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsLedsBlinkClient = grpc.ServerStreamingClient[DeviceLiveToolsLedsBlink]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsLedsBlink(ctx context.Context, in *GetDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (*DeviceLiveToolsLedsBlink, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsLedsBlink)
@@ -449,6 +576,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsMacTable(ctx context.Context
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsMacTable(ctx context.Context, in *CreateDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsMacTable], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[3], DevicesService_RunDeviceLiveToolsMacTable_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsMacTableRequest, DeviceLiveToolsMacTable]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsMacTableClient = grpc.ServerStreamingClient[DeviceLiveToolsMacTable]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsMacTable(ctx context.Context, in *GetDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMacTable, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -470,6 +616,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsMulticastRouting(ctx context
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsMulticastRouting(ctx context.Context, in *CreateDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsMulticastRouting], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[4], DevicesService_RunDeviceLiveToolsMulticastRouting_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsMulticastRoutingRequest, DeviceLiveToolsMulticastRouting]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsMulticastRoutingClient = grpc.ServerStreamingClient[DeviceLiveToolsMulticastRouting]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsMulticastRouting(ctx context.Context, in *GetDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMulticastRouting, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsMulticastRouting)
@@ -489,6 +654,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsPing(ctx context.Context, in
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsPing(ctx context.Context, in *CreateDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPing], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[5], DevicesService_RunDeviceLiveToolsPing_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsPingRequest, DeviceLiveToolsPing]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPingClient = grpc.ServerStreamingClient[DeviceLiveToolsPing]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsPing(ctx context.Context, in *GetDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPing, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -510,6 +694,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsPingDevice(ctx context.Conte
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsPingDevice(ctx context.Context, in *CreateDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPingDevice], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[6], DevicesService_RunDeviceLiveToolsPingDevice_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsPingDeviceRequest, DeviceLiveToolsPingDevice]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPingDeviceClient = grpc.ServerStreamingClient[DeviceLiveToolsPingDevice]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsPingDevice(ctx context.Context, in *GetDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPingDevice, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsPingDevice)
@@ -529,6 +732,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsPortsCycle(ctx context.Conte
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsPortsCycle(ctx context.Context, in *CreateDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPortsCycle], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[7], DevicesService_RunDeviceLiveToolsPortsCycle_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsPortsCycleRequest, DeviceLiveToolsPortsCycle]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPortsCycleClient = grpc.ServerStreamingClient[DeviceLiveToolsPortsCycle]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsPortsCycle(ctx context.Context, in *GetDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsCycle, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -550,6 +772,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsPortsStatus(ctx context.Cont
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsPortsStatus(ctx context.Context, in *CreateDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPortsStatus], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[8], DevicesService_RunDeviceLiveToolsPortsStatus_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsPortsStatusRequest, DeviceLiveToolsPortsStatus]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPortsStatusClient = grpc.ServerStreamingClient[DeviceLiveToolsPortsStatus]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsPortsStatus(ctx context.Context, in *GetDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsStatus, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsPortsStatus)
@@ -569,6 +810,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsPowerUsage(ctx context.Conte
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsPowerUsage(ctx context.Context, in *CreateDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsPowerUsage], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[9], DevicesService_RunDeviceLiveToolsPowerUsage_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsPowerUsageRequest, DeviceLiveToolsPowerUsage]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPowerUsageClient = grpc.ServerStreamingClient[DeviceLiveToolsPowerUsage]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsPowerUsage(ctx context.Context, in *GetDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPowerUsage, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -590,6 +850,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsRoutingTableLookup(ctx conte
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableLookup], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[10], DevicesService_RunDeviceLiveToolsRoutingTableLookup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsRoutingTableLookupRequest, DeviceLiveToolsRoutingTableLookup]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsRoutingTableLookupClient = grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableLookup]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *GetDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableLookup, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsRoutingTableLookup)
@@ -609,6 +888,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsRoutingTableSummary(ctx cont
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableSummary], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[11], DevicesService_RunDeviceLiveToolsRoutingTableSummary_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsRoutingTableSummaryRequest, DeviceLiveToolsRoutingTableSummary]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsRoutingTableSummaryClient = grpc.ServerStreamingClient[DeviceLiveToolsRoutingTableSummary]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *GetDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableSummary, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -630,6 +928,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsThroughputTest(ctx context.C
 	return out, nil
 }
 
+func (c *devicesServiceClient) RunDeviceLiveToolsThroughputTest(ctx context.Context, in *CreateDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsThroughputTest], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[12], DevicesService_RunDeviceLiveToolsThroughputTest_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsThroughputTestRequest, DeviceLiveToolsThroughputTest]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsThroughputTestClient = grpc.ServerStreamingClient[DeviceLiveToolsThroughputTest]
+
 func (c *devicesServiceClient) GetDeviceLiveToolsThroughputTest(ctx context.Context, in *GetDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsThroughputTest, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeviceLiveToolsThroughputTest)
@@ -649,6 +966,25 @@ func (c *devicesServiceClient) CreateDeviceLiveToolsWakeOnLan(ctx context.Contex
 	}
 	return out, nil
 }
+
+func (c *devicesServiceClient) RunDeviceLiveToolsWakeOnLan(ctx context.Context, in *CreateDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceLiveToolsWakeOnLan], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DevicesService_ServiceDesc.Streams[13], DevicesService_RunDeviceLiveToolsWakeOnLan_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceLiveToolsWakeOnLanRequest, DeviceLiveToolsWakeOnLan]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsWakeOnLanClient = grpc.ServerStreamingClient[DeviceLiveToolsWakeOnLan]
 
 func (c *devicesServiceClient) GetDeviceLiveToolsWakeOnLan(ctx context.Context, in *GetDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (*DeviceLiveToolsWakeOnLan, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -759,7 +1095,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
+	// RunDeviceLiveToolsArpTable does both.
 	CreateDeviceLiveToolsArpTable(context.Context, *CreateDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error)
+	// CreateDeviceLiveToolsArpTable, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsArpTable(*CreateDeviceLiveToolsArpTableRequest, grpc.ServerStreamingServer[DeviceLiveToolsArpTable]) error
 	// Reads the live tools ARP table of a device.
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
@@ -770,7 +1110,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
+	// RunDeviceLiveToolsCableTest does both.
 	CreateDeviceLiveToolsCableTest(context.Context, *CreateDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error)
+	// CreateDeviceLiveToolsCableTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsCableTest(*CreateDeviceLiveToolsCableTestRequest, grpc.ServerStreamingServer[DeviceLiveToolsCableTest]) error
 	// Reads the live tools cable test of a device.
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
@@ -782,7 +1126,11 @@ type DevicesServiceServer interface {
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
+	// RunDeviceLiveToolsLedsBlink does both.
 	CreateDeviceLiveToolsLedsBlink(context.Context, *CreateDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error)
+	// CreateDeviceLiveToolsLedsBlink, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsLedsBlink(*CreateDeviceLiveToolsLedsBlinkRequest, grpc.ServerStreamingServer[DeviceLiveToolsLedsBlink]) error
 	// Reads the live tools LEDs blink of a device.
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
@@ -793,7 +1141,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
+	// RunDeviceLiveToolsMacTable does both.
 	CreateDeviceLiveToolsMacTable(context.Context, *CreateDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error)
+	// CreateDeviceLiveToolsMacTable, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsMacTable(*CreateDeviceLiveToolsMacTableRequest, grpc.ServerStreamingServer[DeviceLiveToolsMacTable]) error
 	// Reads the live tools MAC table of a device.
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
@@ -804,7 +1156,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
+	// RunDeviceLiveToolsMulticastRouting does both.
 	CreateDeviceLiveToolsMulticastRouting(context.Context, *CreateDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error)
+	// CreateDeviceLiveToolsMulticastRouting, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsMulticastRouting(*CreateDeviceLiveToolsMulticastRoutingRequest, grpc.ServerStreamingServer[DeviceLiveToolsMulticastRouting]) error
 	// Reads the live tools multicast routing of a device.
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
@@ -815,7 +1171,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPing reads how far that is.
+	// RunDeviceLiveToolsPing does both.
 	CreateDeviceLiveToolsPing(context.Context, *CreateDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error)
+	// CreateDeviceLiveToolsPing, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceLiveToolsPing(*CreateDeviceLiveToolsPingRequest, grpc.ServerStreamingServer[DeviceLiveToolsPing]) error
 	// Reads the live tools ping of a device.
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
@@ -826,7 +1186,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
+	// RunDeviceLiveToolsPingDevice does both.
 	CreateDeviceLiveToolsPingDevice(context.Context, *CreateDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error)
+	// CreateDeviceLiveToolsPingDevice, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPingDevice(*CreateDeviceLiveToolsPingDeviceRequest, grpc.ServerStreamingServer[DeviceLiveToolsPingDevice]) error
 	// Reads the live tools ping device of a device.
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
@@ -837,7 +1201,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
+	// RunDeviceLiveToolsPortsCycle does both.
 	CreateDeviceLiveToolsPortsCycle(context.Context, *CreateDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error)
+	// CreateDeviceLiveToolsPortsCycle, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPortsCycle(*CreateDeviceLiveToolsPortsCycleRequest, grpc.ServerStreamingServer[DeviceLiveToolsPortsCycle]) error
 	// Reads the live tools ports cycle of a device.
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
@@ -849,7 +1217,11 @@ type DevicesServiceServer interface {
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
+	// RunDeviceLiveToolsPortsStatus does both.
 	CreateDeviceLiveToolsPortsStatus(context.Context, *CreateDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error)
+	// CreateDeviceLiveToolsPortsStatus, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPortsStatus(*CreateDeviceLiveToolsPortsStatusRequest, grpc.ServerStreamingServer[DeviceLiveToolsPortsStatus]) error
 	// Reads the live tools ports status of a device.
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
@@ -861,7 +1233,11 @@ type DevicesServiceServer interface {
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
+	// RunDeviceLiveToolsPowerUsage does both.
 	CreateDeviceLiveToolsPowerUsage(context.Context, *CreateDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error)
+	// CreateDeviceLiveToolsPowerUsage, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsPowerUsage(*CreateDeviceLiveToolsPowerUsageRequest, grpc.ServerStreamingServer[DeviceLiveToolsPowerUsage]) error
 	// Reads the live tools power usage of a device.
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
@@ -872,7 +1248,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
+	// RunDeviceLiveToolsRoutingTableLookup does both.
 	CreateDeviceLiveToolsRoutingTableLookup(context.Context, *CreateDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error)
+	// CreateDeviceLiveToolsRoutingTableLookup, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsRoutingTableLookup(*CreateDeviceLiveToolsRoutingTableLookupRequest, grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableLookup]) error
 	// Reads the live tools routing table lookup of a device.
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
@@ -883,7 +1263,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
+	// RunDeviceLiveToolsRoutingTableSummary does both.
 	CreateDeviceLiveToolsRoutingTableSummary(context.Context, *CreateDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error)
+	// CreateDeviceLiveToolsRoutingTableSummary, and then the state of what it starts, one message for
+	// each state that differs from the one before, until the last.
+	RunDeviceLiveToolsRoutingTableSummary(*CreateDeviceLiveToolsRoutingTableSummaryRequest, grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableSummary]) error
 	// Reads the live tools routing table summary of a device.
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
@@ -895,7 +1279,11 @@ type DevicesServiceServer interface {
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
 	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
+	// RunDeviceLiveToolsThroughputTest does both.
 	CreateDeviceLiveToolsThroughputTest(context.Context, *CreateDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error)
+	// CreateDeviceLiveToolsThroughputTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsThroughputTest(*CreateDeviceLiveToolsThroughputTestRequest, grpc.ServerStreamingServer[DeviceLiveToolsThroughputTest]) error
 	// Reads the live tools throughput test of a device.
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
@@ -906,7 +1294,11 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
+	// RunDeviceLiveToolsWakeOnLan does both.
 	CreateDeviceLiveToolsWakeOnLan(context.Context, *CreateDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error)
+	// CreateDeviceLiveToolsWakeOnLan, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunDeviceLiveToolsWakeOnLan(*CreateDeviceLiveToolsWakeOnLanRequest, grpc.ServerStreamingServer[DeviceLiveToolsWakeOnLan]) error
 	// Reads the live tools wake on LAN of a device.
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/
@@ -972,11 +1364,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceClients(context.Context, *GetD
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsArpTable(context.Context, *CreateDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsArpTable not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsArpTable(*CreateDeviceLiveToolsArpTableRequest, grpc.ServerStreamingServer[DeviceLiveToolsArpTable]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsArpTable not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsArpTable(context.Context, *GetDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsArpTable not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsCableTest(context.Context, *CreateDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsCableTest not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsCableTest(*CreateDeviceLiveToolsCableTestRequest, grpc.ServerStreamingServer[DeviceLiveToolsCableTest]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsCableTest not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsCableTest(context.Context, *GetDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsCableTest not implemented")
@@ -984,11 +1382,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsCableTest(context.Con
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsLedsBlink(context.Context, *CreateDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsLedsBlink not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsLedsBlink(*CreateDeviceLiveToolsLedsBlinkRequest, grpc.ServerStreamingServer[DeviceLiveToolsLedsBlink]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsLedsBlink not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsLedsBlink(context.Context, *GetDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsLedsBlink not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsMacTable(context.Context, *CreateDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsMacTable not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsMacTable(*CreateDeviceLiveToolsMacTableRequest, grpc.ServerStreamingServer[DeviceLiveToolsMacTable]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsMacTable not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsMacTable(context.Context, *GetDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsMacTable not implemented")
@@ -996,11 +1400,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsMacTable(context.Cont
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsMulticastRouting(context.Context, *CreateDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsMulticastRouting not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsMulticastRouting(*CreateDeviceLiveToolsMulticastRoutingRequest, grpc.ServerStreamingServer[DeviceLiveToolsMulticastRouting]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsMulticastRouting not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsMulticastRouting(context.Context, *GetDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsMulticastRouting not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsPing(context.Context, *CreateDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsPing not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsPing(*CreateDeviceLiveToolsPingRequest, grpc.ServerStreamingServer[DeviceLiveToolsPing]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsPing not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPing(context.Context, *GetDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsPing not implemented")
@@ -1008,11 +1418,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPing(context.Context,
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsPingDevice(context.Context, *CreateDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsPingDevice not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsPingDevice(*CreateDeviceLiveToolsPingDeviceRequest, grpc.ServerStreamingServer[DeviceLiveToolsPingDevice]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsPingDevice not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPingDevice(context.Context, *GetDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsPingDevice not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsPortsCycle(context.Context, *CreateDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsPortsCycle not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsPortsCycle(*CreateDeviceLiveToolsPortsCycleRequest, grpc.ServerStreamingServer[DeviceLiveToolsPortsCycle]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsPortsCycle not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPortsCycle(context.Context, *GetDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsPortsCycle not implemented")
@@ -1020,11 +1436,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPortsCycle(context.Co
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsPortsStatus(context.Context, *CreateDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsPortsStatus not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsPortsStatus(*CreateDeviceLiveToolsPortsStatusRequest, grpc.ServerStreamingServer[DeviceLiveToolsPortsStatus]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsPortsStatus not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPortsStatus(context.Context, *GetDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsPortsStatus not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsPowerUsage(context.Context, *CreateDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsPowerUsage not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsPowerUsage(*CreateDeviceLiveToolsPowerUsageRequest, grpc.ServerStreamingServer[DeviceLiveToolsPowerUsage]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsPowerUsage not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPowerUsage(context.Context, *GetDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsPowerUsage not implemented")
@@ -1032,11 +1454,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsPowerUsage(context.Co
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsRoutingTableLookup(context.Context, *CreateDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsRoutingTableLookup not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsRoutingTableLookup(*CreateDeviceLiveToolsRoutingTableLookupRequest, grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableLookup]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsRoutingTableLookup not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsRoutingTableLookup(context.Context, *GetDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsRoutingTableLookup not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsRoutingTableSummary(context.Context, *CreateDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsRoutingTableSummary not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsRoutingTableSummary(*CreateDeviceLiveToolsRoutingTableSummaryRequest, grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableSummary]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsRoutingTableSummary not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsRoutingTableSummary(context.Context, *GetDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsRoutingTableSummary not implemented")
@@ -1044,11 +1472,17 @@ func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsRoutingTableSummary(c
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsThroughputTest(context.Context, *CreateDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsThroughputTest not implemented")
 }
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsThroughputTest(*CreateDeviceLiveToolsThroughputTestRequest, grpc.ServerStreamingServer[DeviceLiveToolsThroughputTest]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsThroughputTest not implemented")
+}
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsThroughputTest(context.Context, *GetDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsThroughputTest not implemented")
 }
 func (UnimplementedDevicesServiceServer) CreateDeviceLiveToolsWakeOnLan(context.Context, *CreateDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceLiveToolsWakeOnLan not implemented")
+}
+func (UnimplementedDevicesServiceServer) RunDeviceLiveToolsWakeOnLan(*CreateDeviceLiveToolsWakeOnLanRequest, grpc.ServerStreamingServer[DeviceLiveToolsWakeOnLan]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceLiveToolsWakeOnLan not implemented")
 }
 func (UnimplementedDevicesServiceServer) GetDeviceLiveToolsWakeOnLan(context.Context, *GetDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceLiveToolsWakeOnLan not implemented")
@@ -1251,6 +1685,17 @@ func _DevicesService_CreateDeviceLiveToolsArpTable_Handler(srv interface{}, ctx 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsArpTable_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsArpTableRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsArpTable(m, &grpc.GenericServerStream[CreateDeviceLiveToolsArpTableRequest, DeviceLiveToolsArpTable]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsArpTableServer = grpc.ServerStreamingServer[DeviceLiveToolsArpTable]
+
 func _DevicesService_GetDeviceLiveToolsArpTable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsArpTableRequest)
 	if err := dec(in); err != nil {
@@ -1286,6 +1731,17 @@ func _DevicesService_CreateDeviceLiveToolsCableTest_Handler(srv interface{}, ctx
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsCableTest_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsCableTestRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsCableTest(m, &grpc.GenericServerStream[CreateDeviceLiveToolsCableTestRequest, DeviceLiveToolsCableTest]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsCableTestServer = grpc.ServerStreamingServer[DeviceLiveToolsCableTest]
 
 func _DevicesService_GetDeviceLiveToolsCableTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsCableTestRequest)
@@ -1323,6 +1779,17 @@ func _DevicesService_CreateDeviceLiveToolsLedsBlink_Handler(srv interface{}, ctx
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsLedsBlink_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsLedsBlinkRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsLedsBlink(m, &grpc.GenericServerStream[CreateDeviceLiveToolsLedsBlinkRequest, DeviceLiveToolsLedsBlink]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsLedsBlinkServer = grpc.ServerStreamingServer[DeviceLiveToolsLedsBlink]
+
 func _DevicesService_GetDeviceLiveToolsLedsBlink_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsLedsBlinkRequest)
 	if err := dec(in); err != nil {
@@ -1358,6 +1825,17 @@ func _DevicesService_CreateDeviceLiveToolsMacTable_Handler(srv interface{}, ctx 
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsMacTable_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsMacTableRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsMacTable(m, &grpc.GenericServerStream[CreateDeviceLiveToolsMacTableRequest, DeviceLiveToolsMacTable]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsMacTableServer = grpc.ServerStreamingServer[DeviceLiveToolsMacTable]
 
 func _DevicesService_GetDeviceLiveToolsMacTable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsMacTableRequest)
@@ -1395,6 +1873,17 @@ func _DevicesService_CreateDeviceLiveToolsMulticastRouting_Handler(srv interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsMulticastRouting_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsMulticastRoutingRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsMulticastRouting(m, &grpc.GenericServerStream[CreateDeviceLiveToolsMulticastRoutingRequest, DeviceLiveToolsMulticastRouting]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsMulticastRoutingServer = grpc.ServerStreamingServer[DeviceLiveToolsMulticastRouting]
+
 func _DevicesService_GetDeviceLiveToolsMulticastRouting_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsMulticastRoutingRequest)
 	if err := dec(in); err != nil {
@@ -1430,6 +1919,17 @@ func _DevicesService_CreateDeviceLiveToolsPing_Handler(srv interface{}, ctx cont
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsPing_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsPingRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsPing(m, &grpc.GenericServerStream[CreateDeviceLiveToolsPingRequest, DeviceLiveToolsPing]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPingServer = grpc.ServerStreamingServer[DeviceLiveToolsPing]
 
 func _DevicesService_GetDeviceLiveToolsPing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsPingRequest)
@@ -1467,6 +1967,17 @@ func _DevicesService_CreateDeviceLiveToolsPingDevice_Handler(srv interface{}, ct
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsPingDevice_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsPingDeviceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsPingDevice(m, &grpc.GenericServerStream[CreateDeviceLiveToolsPingDeviceRequest, DeviceLiveToolsPingDevice]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPingDeviceServer = grpc.ServerStreamingServer[DeviceLiveToolsPingDevice]
+
 func _DevicesService_GetDeviceLiveToolsPingDevice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsPingDeviceRequest)
 	if err := dec(in); err != nil {
@@ -1502,6 +2013,17 @@ func _DevicesService_CreateDeviceLiveToolsPortsCycle_Handler(srv interface{}, ct
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsPortsCycle_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsPortsCycleRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsPortsCycle(m, &grpc.GenericServerStream[CreateDeviceLiveToolsPortsCycleRequest, DeviceLiveToolsPortsCycle]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPortsCycleServer = grpc.ServerStreamingServer[DeviceLiveToolsPortsCycle]
 
 func _DevicesService_GetDeviceLiveToolsPortsCycle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsPortsCycleRequest)
@@ -1539,6 +2061,17 @@ func _DevicesService_CreateDeviceLiveToolsPortsStatus_Handler(srv interface{}, c
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsPortsStatus_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsPortsStatusRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsPortsStatus(m, &grpc.GenericServerStream[CreateDeviceLiveToolsPortsStatusRequest, DeviceLiveToolsPortsStatus]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPortsStatusServer = grpc.ServerStreamingServer[DeviceLiveToolsPortsStatus]
+
 func _DevicesService_GetDeviceLiveToolsPortsStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsPortsStatusRequest)
 	if err := dec(in); err != nil {
@@ -1574,6 +2107,17 @@ func _DevicesService_CreateDeviceLiveToolsPowerUsage_Handler(srv interface{}, ct
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsPowerUsage_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsPowerUsageRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsPowerUsage(m, &grpc.GenericServerStream[CreateDeviceLiveToolsPowerUsageRequest, DeviceLiveToolsPowerUsage]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsPowerUsageServer = grpc.ServerStreamingServer[DeviceLiveToolsPowerUsage]
 
 func _DevicesService_GetDeviceLiveToolsPowerUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsPowerUsageRequest)
@@ -1611,6 +2155,17 @@ func _DevicesService_CreateDeviceLiveToolsRoutingTableLookup_Handler(srv interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsRoutingTableLookup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsRoutingTableLookupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsRoutingTableLookup(m, &grpc.GenericServerStream[CreateDeviceLiveToolsRoutingTableLookupRequest, DeviceLiveToolsRoutingTableLookup]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsRoutingTableLookupServer = grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableLookup]
+
 func _DevicesService_GetDeviceLiveToolsRoutingTableLookup_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsRoutingTableLookupRequest)
 	if err := dec(in); err != nil {
@@ -1646,6 +2201,17 @@ func _DevicesService_CreateDeviceLiveToolsRoutingTableSummary_Handler(srv interf
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsRoutingTableSummary_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsRoutingTableSummaryRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsRoutingTableSummary(m, &grpc.GenericServerStream[CreateDeviceLiveToolsRoutingTableSummaryRequest, DeviceLiveToolsRoutingTableSummary]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsRoutingTableSummaryServer = grpc.ServerStreamingServer[DeviceLiveToolsRoutingTableSummary]
 
 func _DevicesService_GetDeviceLiveToolsRoutingTableSummary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsRoutingTableSummaryRequest)
@@ -1683,6 +2249,17 @@ func _DevicesService_CreateDeviceLiveToolsThroughputTest_Handler(srv interface{}
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DevicesService_RunDeviceLiveToolsThroughputTest_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsThroughputTestRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsThroughputTest(m, &grpc.GenericServerStream[CreateDeviceLiveToolsThroughputTestRequest, DeviceLiveToolsThroughputTest]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsThroughputTestServer = grpc.ServerStreamingServer[DeviceLiveToolsThroughputTest]
+
 func _DevicesService_GetDeviceLiveToolsThroughputTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsThroughputTestRequest)
 	if err := dec(in); err != nil {
@@ -1718,6 +2295,17 @@ func _DevicesService_CreateDeviceLiveToolsWakeOnLan_Handler(srv interface{}, ctx
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _DevicesService_RunDeviceLiveToolsWakeOnLan_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceLiveToolsWakeOnLanRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DevicesServiceServer).RunDeviceLiveToolsWakeOnLan(m, &grpc.GenericServerStream[CreateDeviceLiveToolsWakeOnLanRequest, DeviceLiveToolsWakeOnLan]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DevicesService_RunDeviceLiveToolsWakeOnLanServer = grpc.ServerStreamingServer[DeviceLiveToolsWakeOnLan]
 
 func _DevicesService_GetDeviceLiveToolsWakeOnLan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceLiveToolsWakeOnLanRequest)
@@ -1999,6 +2587,77 @@ var DevicesService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DevicesService_RebootDevice_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "RunDeviceLiveToolsArpTable",
+			Handler:       _DevicesService_RunDeviceLiveToolsArpTable_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsCableTest",
+			Handler:       _DevicesService_RunDeviceLiveToolsCableTest_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsLedsBlink",
+			Handler:       _DevicesService_RunDeviceLiveToolsLedsBlink_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsMacTable",
+			Handler:       _DevicesService_RunDeviceLiveToolsMacTable_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsMulticastRouting",
+			Handler:       _DevicesService_RunDeviceLiveToolsMulticastRouting_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsPing",
+			Handler:       _DevicesService_RunDeviceLiveToolsPing_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsPingDevice",
+			Handler:       _DevicesService_RunDeviceLiveToolsPingDevice_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsPortsCycle",
+			Handler:       _DevicesService_RunDeviceLiveToolsPortsCycle_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsPortsStatus",
+			Handler:       _DevicesService_RunDeviceLiveToolsPortsStatus_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsPowerUsage",
+			Handler:       _DevicesService_RunDeviceLiveToolsPowerUsage_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsRoutingTableLookup",
+			Handler:       _DevicesService_RunDeviceLiveToolsRoutingTableLookup_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsRoutingTableSummary",
+			Handler:       _DevicesService_RunDeviceLiveToolsRoutingTableSummary_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsThroughputTest",
+			Handler:       _DevicesService_RunDeviceLiveToolsThroughputTest_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceLiveToolsWakeOnLan",
+			Handler:       _DevicesService_RunDeviceLiveToolsWakeOnLan_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "meraki/devices/v1/devices_service.proto",
 }

@@ -27,7 +27,7 @@ var File_meraki_networks_v1_networks_service_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xb1\xfa\x01\n" +
+	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xf3\xfc\x01\n" +
 	"\x0fNetworksService\x12\x7f\n" +
 	"\n" +
 	"GetNetwork\x12%.meraki.networks.v1.GetNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"-\xf2\xfd\x1b)\n" +
@@ -363,7 +363,11 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	" CreateNetworkWebhooksWebhookTest\x12;.meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	" createNetworkWebhooksWebhookTest\x10\x03\x1a+/networks/{networkId}/webhooks/webhookTests \x030\x03bR\n" +
 	"\x1dgetNetworkWebhooksWebhookTest\x12\rwebhookTestId\x1a\x02id\"\x1e\n" +
-	"\x06status\x12\tdelivered\x12\tabandoned\x12\xf1\x01\n" +
+	"\x06status\x12\tdelivered\x12\tabandoned\x12\xbf\x02\n" +
+	"\x1dRunNetworkWebhooksWebhookTest\x12;.meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	" createNetworkWebhooksWebhookTest\x10\x03\x1a+/networks/{networkId}/webhooks/webhookTests \x030\x03bR\n" +
+	"\x1dgetNetworkWebhooksWebhookTest\x12\rwebhookTestId\x1a\x02id\"\x1e\n" +
+	"\x06status\x12\tdelivered\x12\tabandoned0\x01\x12\xf1\x01\n" +
 	"\x1dGetNetworkWebhooksWebhookTest\x128.meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"f\xf2\xfd\x1bb\n" +
 	"\x1dgetNetworkWebhooksWebhookTest\x10\x01\x1a;/networks/{networkId}/webhooks/webhookTests/{webhookTestId} \x030\x01B\x99\x01\n" +
 	"\x1ccom.merakibroker.networks.v1B\x14NetworksServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1\xca\x02\x18MerakiBroker\\Networks\\V1b\x06proto3"
@@ -695,135 +699,137 @@ var file_meraki_networks_v1_networks_service_proto_depIdxs = []int32{
 	111, // 122: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksPayloadTemplate:input_type -> meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest
 	112, // 123: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksPayloadTemplate:input_type -> meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest
 	113, // 124: meraki.networks.v1.NetworksService.CreateNetworkWebhooksWebhookTest:input_type -> meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest
-	114, // 125: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:input_type -> meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
-	115, // 126: meraki.networks.v1.NetworksService.GetNetwork:output_type -> meraki.networks.v1.Network
-	115, // 127: meraki.networks.v1.NetworksService.UpdateNetwork:output_type -> meraki.networks.v1.Network
-	116, // 128: meraki.networks.v1.NetworksService.DeleteNetwork:output_type -> meraki.networks.v1.DeleteNetworkResponse
-	117, // 129: meraki.networks.v1.NetworksService.GetNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
-	117, // 130: meraki.networks.v1.NetworksService.StreamNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
-	118, // 131: meraki.networks.v1.NetworksService.GetNetworkAlertsSettings:output_type -> meraki.networks.v1.NetworkAlertsSettings
-	118, // 132: meraki.networks.v1.NetworksService.UpdateNetworkAlertsSettings:output_type -> meraki.networks.v1.NetworkAlertsSettings
-	119, // 133: meraki.networks.v1.NetworksService.BindNetwork:output_type -> meraki.networks.v1.BindNetworkResponse
-	120, // 134: meraki.networks.v1.NetworksService.GetNetworkBluetoothClients:output_type -> meraki.networks.v1.GetNetworkBluetoothClientsResponse
-	120, // 135: meraki.networks.v1.NetworksService.StreamNetworkBluetoothClients:output_type -> meraki.networks.v1.GetNetworkBluetoothClientsResponse
-	121, // 136: meraki.networks.v1.NetworksService.GetNetworkBluetoothClient:output_type -> meraki.networks.v1.NetworkBluetoothClient
-	122, // 137: meraki.networks.v1.NetworksService.GetNetworkClients:output_type -> meraki.networks.v1.GetNetworkClientsResponse
-	122, // 138: meraki.networks.v1.NetworksService.StreamNetworkClients:output_type -> meraki.networks.v1.GetNetworkClientsResponse
-	123, // 139: meraki.networks.v1.NetworksService.GetNetworkClientsApplicationUsage:output_type -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse
-	123, // 140: meraki.networks.v1.NetworksService.StreamNetworkClientsApplicationUsage:output_type -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse
-	124, // 141: meraki.networks.v1.NetworksService.GetNetworkClientsBandwidthUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse
-	124, // 142: meraki.networks.v1.NetworksService.StreamNetworkClientsBandwidthUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse
-	125, // 143: meraki.networks.v1.NetworksService.GetNetworkClientsOverview:output_type -> meraki.networks.v1.NetworkClientsOverview
-	126, // 144: meraki.networks.v1.NetworksService.ProvisionNetworkClients:output_type -> meraki.networks.v1.ProvisionNetworkClientsResponse
-	127, // 145: meraki.networks.v1.NetworksService.GetNetworkClientsUsageHistories:output_type -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse
-	127, // 146: meraki.networks.v1.NetworksService.StreamNetworkClientsUsageHistories:output_type -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse
-	128, // 147: meraki.networks.v1.NetworksService.GetNetworkClient:output_type -> meraki.networks.v1.NetworkClient
-	129, // 148: meraki.networks.v1.NetworksService.GetNetworkClientPolicy:output_type -> meraki.networks.v1.NetworkClientPolicy
-	129, // 149: meraki.networks.v1.NetworksService.UpdateNetworkClientPolicy:output_type -> meraki.networks.v1.NetworkClientPolicy
-	130, // 150: meraki.networks.v1.NetworksService.GetNetworkClientSplashAuthorizationStatus:output_type -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus
-	130, // 151: meraki.networks.v1.NetworksService.UpdateNetworkClientSplashAuthorizationStatus:output_type -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus
-	131, // 152: meraki.networks.v1.NetworksService.GetNetworkClientTrafficHistory:output_type -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse
-	131, // 153: meraki.networks.v1.NetworksService.StreamNetworkClientTrafficHistory:output_type -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse
-	132, // 154: meraki.networks.v1.NetworksService.GetNetworkClientUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientUsageHistoryResponse
-	133, // 155: meraki.networks.v1.NetworksService.GetNetworkDevices:output_type -> meraki.networks.v1.GetNetworkDevicesResponse
-	134, // 156: meraki.networks.v1.NetworksService.ClaimNetworkDevices:output_type -> meraki.networks.v1.ClaimNetworkDevicesResponse
-	135, // 157: meraki.networks.v1.NetworksService.VmxNetworkDevicesClaim:output_type -> meraki.networks.v1.VmxNetworkDevicesClaimResponse
-	136, // 158: meraki.networks.v1.NetworksService.RemoveNetworkDevices:output_type -> meraki.networks.v1.RemoveNetworkDevicesResponse
-	137, // 159: meraki.networks.v1.NetworksService.UpdateNetworkDevicesSyslogServers:output_type -> meraki.networks.v1.NetworkDevicesSyslogServers
-	138, // 160: meraki.networks.v1.NetworksService.GetNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
-	138, // 161: meraki.networks.v1.NetworksService.StreamNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
-	139, // 162: meraki.networks.v1.NetworksService.GetNetworkEventsEventTypes:output_type -> meraki.networks.v1.GetNetworkEventsEventTypesResponse
-	140, // 163: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
-	140, // 164: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
-	141, // 165: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesRollback:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesRollback
-	142, // 166: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	142, // 167: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedEvent:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	142, // 168: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
-	143, // 169: meraki.networks.v1.NetworksService.DeferNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
-	144, // 170: meraki.networks.v1.NetworksService.RollbacksNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
-	145, // 171: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroups:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
-	146, // 172: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	146, // 173: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	146, // 174: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
-	147, // 175: meraki.networks.v1.NetworksService.DeleteNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse
-	148, // 176: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	148, // 177: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
-	149, // 178: meraki.networks.v1.NetworksService.GetNetworkFloorPlans:output_type -> meraki.networks.v1.GetNetworkFloorPlansResponse
-	150, // 179: meraki.networks.v1.NetworksService.CreateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	151, // 180: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansAutoLocateJobs:output_type -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
-	152, // 181: meraki.networks.v1.NetworksService.CancelNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse
-	153, // 182: meraki.networks.v1.NetworksService.PublishNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
-	154, // 183: meraki.networks.v1.NetworksService.RecalculateNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
-	155, // 184: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansDevicesUpdate:output_type -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
-	150, // 185: meraki.networks.v1.NetworksService.GetNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	150, // 186: meraki.networks.v1.NetworksService.UpdateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
-	156, // 187: meraki.networks.v1.NetworksService.DeleteNetworkFloorPlan:output_type -> meraki.networks.v1.DeleteNetworkFloorPlanResponse
-	157, // 188: meraki.networks.v1.NetworksService.GetNetworkGroupPolicies:output_type -> meraki.networks.v1.GetNetworkGroupPoliciesResponse
-	158, // 189: meraki.networks.v1.NetworksService.CreateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	158, // 190: meraki.networks.v1.NetworksService.GetNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	158, // 191: meraki.networks.v1.NetworksService.UpdateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
-	159, // 192: meraki.networks.v1.NetworksService.DeleteNetworkGroupPolicy:output_type -> meraki.networks.v1.DeleteNetworkGroupPolicyResponse
-	160, // 193: meraki.networks.v1.NetworksService.GetNetworkHealthAlerts:output_type -> meraki.networks.v1.GetNetworkHealthAlertsResponse
-	161, // 194: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUsers:output_type -> meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
-	162, // 195: meraki.networks.v1.NetworksService.CreateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	162, // 196: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	162, // 197: meraki.networks.v1.NetworksService.UpdateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
-	163, // 198: meraki.networks.v1.NetworksService.DeleteNetworkMerakiAuthUser:output_type -> meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse
-	164, // 199: meraki.networks.v1.NetworksService.GetNetworkMqttBrokers:output_type -> meraki.networks.v1.GetNetworkMqttBrokersResponse
-	165, // 200: meraki.networks.v1.NetworksService.CreateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	165, // 201: meraki.networks.v1.NetworksService.GetNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	165, // 202: meraki.networks.v1.NetworksService.UpdateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
-	166, // 203: meraki.networks.v1.NetworksService.DeleteNetworkMqttBroker:output_type -> meraki.networks.v1.DeleteNetworkMqttBrokerResponse
-	167, // 204: meraki.networks.v1.NetworksService.GetNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
-	167, // 205: meraki.networks.v1.NetworksService.UpdateNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
-	168, // 206: meraki.networks.v1.NetworksService.GetNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
-	168, // 207: meraki.networks.v1.NetworksService.StreamNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
-	169, // 208: meraki.networks.v1.NetworksService.GetNetworkPiiPiiKeys:output_type -> meraki.networks.v1.NetworkPiiPiiKeys
-	170, // 209: meraki.networks.v1.NetworksService.GetNetworkPiiRequests:output_type -> meraki.networks.v1.GetNetworkPiiRequestsResponse
-	171, // 210: meraki.networks.v1.NetworksService.CreateNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
-	171, // 211: meraki.networks.v1.NetworksService.GetNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
-	172, // 212: meraki.networks.v1.NetworksService.DeleteNetworkPiiRequest:output_type -> meraki.networks.v1.DeleteNetworkPiiRequestResponse
-	173, // 213: meraki.networks.v1.NetworksService.GetNetworkPiiSmDevicesForKey:output_type -> meraki.networks.v1.NetworkPiiSmDevicesForKey
-	174, // 214: meraki.networks.v1.NetworksService.GetNetworkPiiSmOwnersForKey:output_type -> meraki.networks.v1.NetworkPiiSmOwnersForKey
-	175, // 215: meraki.networks.v1.NetworksService.GetNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
-	175, // 216: meraki.networks.v1.NetworksService.StreamNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
-	176, // 217: meraki.networks.v1.NetworksService.GetNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
-	176, // 218: meraki.networks.v1.NetworksService.UpdateNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
-	177, // 219: meraki.networks.v1.NetworksService.GetNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
-	177, // 220: meraki.networks.v1.NetworksService.UpdateNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
-	178, // 221: meraki.networks.v1.NetworksService.GetNetworkSplashLoginAttempts:output_type -> meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
-	179, // 222: meraki.networks.v1.NetworksService.SplitNetwork:output_type -> meraki.networks.v1.SplitNetworkResponse
-	180, // 223: meraki.networks.v1.NetworksService.GetNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
-	180, // 224: meraki.networks.v1.NetworksService.UpdateNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
-	181, // 225: meraki.networks.v1.NetworksService.GetNetworkTopologyLinkLayer:output_type -> meraki.networks.v1.NetworkTopologyLinkLayer
-	182, // 226: meraki.networks.v1.NetworksService.GetNetworkTraffic:output_type -> meraki.networks.v1.GetNetworkTrafficResponse
-	183, // 227: meraki.networks.v1.NetworksService.GetNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
-	183, // 228: meraki.networks.v1.NetworksService.UpdateNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
-	184, // 229: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingApplicationCategories:output_type -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories
-	185, // 230: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingDscpTaggingOptions:output_type -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
-	186, // 231: meraki.networks.v1.NetworksService.UnbindNetwork:output_type -> meraki.networks.v1.UnbindNetworkResponse
-	187, // 232: meraki.networks.v1.NetworksService.GetNetworkVlanProfiles:output_type -> meraki.networks.v1.GetNetworkVlanProfilesResponse
-	188, // 233: meraki.networks.v1.NetworksService.CreateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	189, // 234: meraki.networks.v1.NetworksService.GetNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
-	189, // 235: meraki.networks.v1.NetworksService.StreamNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
-	190, // 236: meraki.networks.v1.NetworksService.ReassignNetworkVlanProfilesAssignments:output_type -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
-	188, // 237: meraki.networks.v1.NetworksService.GetNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	188, // 238: meraki.networks.v1.NetworksService.UpdateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
-	191, // 239: meraki.networks.v1.NetworksService.DeleteNetworkVlanProfile:output_type -> meraki.networks.v1.DeleteNetworkVlanProfileResponse
-	192, // 240: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServers:output_type -> meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
-	193, // 241: meraki.networks.v1.NetworksService.CreateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	193, // 242: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	193, // 243: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
-	194, // 244: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse
-	195, // 245: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplates:output_type -> meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
-	196, // 246: meraki.networks.v1.NetworksService.CreateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	196, // 247: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	196, // 248: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
-	197, // 249: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse
-	198, // 250: meraki.networks.v1.NetworksService.CreateNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
-	198, // 251: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
-	126, // [126:252] is the sub-list for method output_type
-	0,   // [0:126] is the sub-list for method input_type
+	113, // 125: meraki.networks.v1.NetworksService.RunNetworkWebhooksWebhookTest:input_type -> meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest
+	114, // 126: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:input_type -> meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest
+	115, // 127: meraki.networks.v1.NetworksService.GetNetwork:output_type -> meraki.networks.v1.Network
+	115, // 128: meraki.networks.v1.NetworksService.UpdateNetwork:output_type -> meraki.networks.v1.Network
+	116, // 129: meraki.networks.v1.NetworksService.DeleteNetwork:output_type -> meraki.networks.v1.DeleteNetworkResponse
+	117, // 130: meraki.networks.v1.NetworksService.GetNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
+	117, // 131: meraki.networks.v1.NetworksService.StreamNetworkAlertsHistory:output_type -> meraki.networks.v1.GetNetworkAlertsHistoryResponse
+	118, // 132: meraki.networks.v1.NetworksService.GetNetworkAlertsSettings:output_type -> meraki.networks.v1.NetworkAlertsSettings
+	118, // 133: meraki.networks.v1.NetworksService.UpdateNetworkAlertsSettings:output_type -> meraki.networks.v1.NetworkAlertsSettings
+	119, // 134: meraki.networks.v1.NetworksService.BindNetwork:output_type -> meraki.networks.v1.BindNetworkResponse
+	120, // 135: meraki.networks.v1.NetworksService.GetNetworkBluetoothClients:output_type -> meraki.networks.v1.GetNetworkBluetoothClientsResponse
+	120, // 136: meraki.networks.v1.NetworksService.StreamNetworkBluetoothClients:output_type -> meraki.networks.v1.GetNetworkBluetoothClientsResponse
+	121, // 137: meraki.networks.v1.NetworksService.GetNetworkBluetoothClient:output_type -> meraki.networks.v1.NetworkBluetoothClient
+	122, // 138: meraki.networks.v1.NetworksService.GetNetworkClients:output_type -> meraki.networks.v1.GetNetworkClientsResponse
+	122, // 139: meraki.networks.v1.NetworksService.StreamNetworkClients:output_type -> meraki.networks.v1.GetNetworkClientsResponse
+	123, // 140: meraki.networks.v1.NetworksService.GetNetworkClientsApplicationUsage:output_type -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse
+	123, // 141: meraki.networks.v1.NetworksService.StreamNetworkClientsApplicationUsage:output_type -> meraki.networks.v1.GetNetworkClientsApplicationUsageResponse
+	124, // 142: meraki.networks.v1.NetworksService.GetNetworkClientsBandwidthUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse
+	124, // 143: meraki.networks.v1.NetworksService.StreamNetworkClientsBandwidthUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse
+	125, // 144: meraki.networks.v1.NetworksService.GetNetworkClientsOverview:output_type -> meraki.networks.v1.NetworkClientsOverview
+	126, // 145: meraki.networks.v1.NetworksService.ProvisionNetworkClients:output_type -> meraki.networks.v1.ProvisionNetworkClientsResponse
+	127, // 146: meraki.networks.v1.NetworksService.GetNetworkClientsUsageHistories:output_type -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse
+	127, // 147: meraki.networks.v1.NetworksService.StreamNetworkClientsUsageHistories:output_type -> meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse
+	128, // 148: meraki.networks.v1.NetworksService.GetNetworkClient:output_type -> meraki.networks.v1.NetworkClient
+	129, // 149: meraki.networks.v1.NetworksService.GetNetworkClientPolicy:output_type -> meraki.networks.v1.NetworkClientPolicy
+	129, // 150: meraki.networks.v1.NetworksService.UpdateNetworkClientPolicy:output_type -> meraki.networks.v1.NetworkClientPolicy
+	130, // 151: meraki.networks.v1.NetworksService.GetNetworkClientSplashAuthorizationStatus:output_type -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus
+	130, // 152: meraki.networks.v1.NetworksService.UpdateNetworkClientSplashAuthorizationStatus:output_type -> meraki.networks.v1.NetworkClientSplashAuthorizationStatus
+	131, // 153: meraki.networks.v1.NetworksService.GetNetworkClientTrafficHistory:output_type -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse
+	131, // 154: meraki.networks.v1.NetworksService.StreamNetworkClientTrafficHistory:output_type -> meraki.networks.v1.GetNetworkClientTrafficHistoryResponse
+	132, // 155: meraki.networks.v1.NetworksService.GetNetworkClientUsageHistory:output_type -> meraki.networks.v1.GetNetworkClientUsageHistoryResponse
+	133, // 156: meraki.networks.v1.NetworksService.GetNetworkDevices:output_type -> meraki.networks.v1.GetNetworkDevicesResponse
+	134, // 157: meraki.networks.v1.NetworksService.ClaimNetworkDevices:output_type -> meraki.networks.v1.ClaimNetworkDevicesResponse
+	135, // 158: meraki.networks.v1.NetworksService.VmxNetworkDevicesClaim:output_type -> meraki.networks.v1.VmxNetworkDevicesClaimResponse
+	136, // 159: meraki.networks.v1.NetworksService.RemoveNetworkDevices:output_type -> meraki.networks.v1.RemoveNetworkDevicesResponse
+	137, // 160: meraki.networks.v1.NetworksService.UpdateNetworkDevicesSyslogServers:output_type -> meraki.networks.v1.NetworkDevicesSyslogServers
+	138, // 161: meraki.networks.v1.NetworksService.GetNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
+	138, // 162: meraki.networks.v1.NetworksService.StreamNetworkEvents:output_type -> meraki.networks.v1.GetNetworkEventsResponse
+	139, // 163: meraki.networks.v1.NetworksService.GetNetworkEventsEventTypes:output_type -> meraki.networks.v1.GetNetworkEventsEventTypesResponse
+	140, // 164: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
+	140, // 165: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgrades:output_type -> meraki.networks.v1.NetworkFirmwareUpgrades
+	141, // 166: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesRollback:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesRollback
+	142, // 167: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	142, // 168: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedEvent:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	142, // 169: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents
+	143, // 170: meraki.networks.v1.NetworksService.DeferNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse
+	144, // 171: meraki.networks.v1.NetworksService.RollbacksNetworkFirmwareUpgradesStagedEvents:output_type -> meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse
+	145, // 172: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroups:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse
+	146, // 173: meraki.networks.v1.NetworksService.CreateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	146, // 174: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	146, // 175: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup
+	147, // 176: meraki.networks.v1.NetworksService.DeleteNetworkFirmwareUpgradesStagedGroup:output_type -> meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupResponse
+	148, // 177: meraki.networks.v1.NetworksService.GetNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	148, // 178: meraki.networks.v1.NetworksService.UpdateNetworkFirmwareUpgradesStagedStages:output_type -> meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse
+	149, // 179: meraki.networks.v1.NetworksService.GetNetworkFloorPlans:output_type -> meraki.networks.v1.GetNetworkFloorPlansResponse
+	150, // 180: meraki.networks.v1.NetworksService.CreateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	151, // 181: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansAutoLocateJobs:output_type -> meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse
+	152, // 182: meraki.networks.v1.NetworksService.CancelNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse
+	153, // 183: meraki.networks.v1.NetworksService.PublishNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse
+	154, // 184: meraki.networks.v1.NetworksService.RecalculateNetworkFloorPlansAutoLocateJob:output_type -> meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse
+	155, // 185: meraki.networks.v1.NetworksService.BatchNetworkFloorPlansDevicesUpdate:output_type -> meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse
+	150, // 186: meraki.networks.v1.NetworksService.GetNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	150, // 187: meraki.networks.v1.NetworksService.UpdateNetworkFloorPlan:output_type -> meraki.networks.v1.NetworkFloorPlan
+	156, // 188: meraki.networks.v1.NetworksService.DeleteNetworkFloorPlan:output_type -> meraki.networks.v1.DeleteNetworkFloorPlanResponse
+	157, // 189: meraki.networks.v1.NetworksService.GetNetworkGroupPolicies:output_type -> meraki.networks.v1.GetNetworkGroupPoliciesResponse
+	158, // 190: meraki.networks.v1.NetworksService.CreateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	158, // 191: meraki.networks.v1.NetworksService.GetNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	158, // 192: meraki.networks.v1.NetworksService.UpdateNetworkGroupPolicy:output_type -> meraki.networks.v1.NetworkGroupPolicy
+	159, // 193: meraki.networks.v1.NetworksService.DeleteNetworkGroupPolicy:output_type -> meraki.networks.v1.DeleteNetworkGroupPolicyResponse
+	160, // 194: meraki.networks.v1.NetworksService.GetNetworkHealthAlerts:output_type -> meraki.networks.v1.GetNetworkHealthAlertsResponse
+	161, // 195: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUsers:output_type -> meraki.networks.v1.GetNetworkMerakiAuthUsersResponse
+	162, // 196: meraki.networks.v1.NetworksService.CreateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	162, // 197: meraki.networks.v1.NetworksService.GetNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	162, // 198: meraki.networks.v1.NetworksService.UpdateNetworkMerakiAuthUser:output_type -> meraki.networks.v1.NetworkMerakiAuthUser
+	163, // 199: meraki.networks.v1.NetworksService.DeleteNetworkMerakiAuthUser:output_type -> meraki.networks.v1.DeleteNetworkMerakiAuthUserResponse
+	164, // 200: meraki.networks.v1.NetworksService.GetNetworkMqttBrokers:output_type -> meraki.networks.v1.GetNetworkMqttBrokersResponse
+	165, // 201: meraki.networks.v1.NetworksService.CreateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	165, // 202: meraki.networks.v1.NetworksService.GetNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	165, // 203: meraki.networks.v1.NetworksService.UpdateNetworkMqttBroker:output_type -> meraki.networks.v1.NetworkMqttBroker
+	166, // 204: meraki.networks.v1.NetworksService.DeleteNetworkMqttBroker:output_type -> meraki.networks.v1.DeleteNetworkMqttBrokerResponse
+	167, // 205: meraki.networks.v1.NetworksService.GetNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
+	167, // 206: meraki.networks.v1.NetworksService.UpdateNetworkNetflow:output_type -> meraki.networks.v1.NetworkNetflow
+	168, // 207: meraki.networks.v1.NetworksService.GetNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
+	168, // 208: meraki.networks.v1.NetworksService.StreamNetworkNetworkHealthChannelUtilization:output_type -> meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse
+	169, // 209: meraki.networks.v1.NetworksService.GetNetworkPiiPiiKeys:output_type -> meraki.networks.v1.NetworkPiiPiiKeys
+	170, // 210: meraki.networks.v1.NetworksService.GetNetworkPiiRequests:output_type -> meraki.networks.v1.GetNetworkPiiRequestsResponse
+	171, // 211: meraki.networks.v1.NetworksService.CreateNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
+	171, // 212: meraki.networks.v1.NetworksService.GetNetworkPiiRequest:output_type -> meraki.networks.v1.NetworkPiiRequest
+	172, // 213: meraki.networks.v1.NetworksService.DeleteNetworkPiiRequest:output_type -> meraki.networks.v1.DeleteNetworkPiiRequestResponse
+	173, // 214: meraki.networks.v1.NetworksService.GetNetworkPiiSmDevicesForKey:output_type -> meraki.networks.v1.NetworkPiiSmDevicesForKey
+	174, // 215: meraki.networks.v1.NetworksService.GetNetworkPiiSmOwnersForKey:output_type -> meraki.networks.v1.NetworkPiiSmOwnersForKey
+	175, // 216: meraki.networks.v1.NetworksService.GetNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
+	175, // 217: meraki.networks.v1.NetworksService.StreamNetworkPoliciesByClient:output_type -> meraki.networks.v1.GetNetworkPoliciesByClientResponse
+	176, // 218: meraki.networks.v1.NetworksService.GetNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
+	176, // 219: meraki.networks.v1.NetworksService.UpdateNetworkSettings:output_type -> meraki.networks.v1.NetworkSettings
+	177, // 220: meraki.networks.v1.NetworksService.GetNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
+	177, // 221: meraki.networks.v1.NetworksService.UpdateNetworkSnmp:output_type -> meraki.networks.v1.NetworkSnmp
+	178, // 222: meraki.networks.v1.NetworksService.GetNetworkSplashLoginAttempts:output_type -> meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse
+	179, // 223: meraki.networks.v1.NetworksService.SplitNetwork:output_type -> meraki.networks.v1.SplitNetworkResponse
+	180, // 224: meraki.networks.v1.NetworksService.GetNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
+	180, // 225: meraki.networks.v1.NetworksService.UpdateNetworkSyslogServers:output_type -> meraki.networks.v1.NetworkSyslogServers
+	181, // 226: meraki.networks.v1.NetworksService.GetNetworkTopologyLinkLayer:output_type -> meraki.networks.v1.NetworkTopologyLinkLayer
+	182, // 227: meraki.networks.v1.NetworksService.GetNetworkTraffic:output_type -> meraki.networks.v1.GetNetworkTrafficResponse
+	183, // 228: meraki.networks.v1.NetworksService.GetNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
+	183, // 229: meraki.networks.v1.NetworksService.UpdateNetworkTrafficAnalysis:output_type -> meraki.networks.v1.NetworkTrafficAnalysis
+	184, // 230: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingApplicationCategories:output_type -> meraki.networks.v1.NetworkTrafficShapingApplicationCategories
+	185, // 231: meraki.networks.v1.NetworksService.GetNetworkTrafficShapingDscpTaggingOptions:output_type -> meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse
+	186, // 232: meraki.networks.v1.NetworksService.UnbindNetwork:output_type -> meraki.networks.v1.UnbindNetworkResponse
+	187, // 233: meraki.networks.v1.NetworksService.GetNetworkVlanProfiles:output_type -> meraki.networks.v1.GetNetworkVlanProfilesResponse
+	188, // 234: meraki.networks.v1.NetworksService.CreateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	189, // 235: meraki.networks.v1.NetworksService.GetNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
+	189, // 236: meraki.networks.v1.NetworksService.StreamNetworkVlanProfilesAssignmentsByDevice:output_type -> meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse
+	190, // 237: meraki.networks.v1.NetworksService.ReassignNetworkVlanProfilesAssignments:output_type -> meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse
+	188, // 238: meraki.networks.v1.NetworksService.GetNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	188, // 239: meraki.networks.v1.NetworksService.UpdateNetworkVlanProfile:output_type -> meraki.networks.v1.NetworkVlanProfile
+	191, // 240: meraki.networks.v1.NetworksService.DeleteNetworkVlanProfile:output_type -> meraki.networks.v1.DeleteNetworkVlanProfileResponse
+	192, // 241: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServers:output_type -> meraki.networks.v1.GetNetworkWebhooksHttpServersResponse
+	193, // 242: meraki.networks.v1.NetworksService.CreateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	193, // 243: meraki.networks.v1.NetworksService.GetNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	193, // 244: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.NetworkWebhooksHttpServer
+	194, // 245: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksHttpServer:output_type -> meraki.networks.v1.DeleteNetworkWebhooksHttpServerResponse
+	195, // 246: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplates:output_type -> meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse
+	196, // 247: meraki.networks.v1.NetworksService.CreateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	196, // 248: meraki.networks.v1.NetworksService.GetNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	196, // 249: meraki.networks.v1.NetworksService.UpdateNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.NetworkWebhooksPayloadTemplate
+	197, // 250: meraki.networks.v1.NetworksService.DeleteNetworkWebhooksPayloadTemplate:output_type -> meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateResponse
+	198, // 251: meraki.networks.v1.NetworksService.CreateNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
+	198, // 252: meraki.networks.v1.NetworksService.RunNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
+	198, // 253: meraki.networks.v1.NetworksService.GetNetworkWebhooksWebhookTest:output_type -> meraki.networks.v1.NetworkWebhooksWebhookTest
+	127, // [127:254] is the sub-list for method output_type
+	0,   // [0:127] is the sub-list for method input_type
 	0,   // [0:0] is the sub-list for extension type_name
 	0,   // [0:0] is the sub-list for extension extendee
 	0,   // [0:0] is the sub-list for field type_name

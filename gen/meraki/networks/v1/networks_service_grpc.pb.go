@@ -146,6 +146,7 @@ const (
 	NetworksService_UpdateNetworkWebhooksPayloadTemplate_FullMethodName          = "/meraki.networks.v1.NetworksService/UpdateNetworkWebhooksPayloadTemplate"
 	NetworksService_DeleteNetworkWebhooksPayloadTemplate_FullMethodName          = "/meraki.networks.v1.NetworksService/DeleteNetworkWebhooksPayloadTemplate"
 	NetworksService_CreateNetworkWebhooksWebhookTest_FullMethodName              = "/meraki.networks.v1.NetworksService/CreateNetworkWebhooksWebhookTest"
+	NetworksService_RunNetworkWebhooksWebhookTest_FullMethodName                 = "/meraki.networks.v1.NetworksService/RunNetworkWebhooksWebhookTest"
 	NetworksService_GetNetworkWebhooksWebhookTest_FullMethodName                 = "/meraki.networks.v1.NetworksService/GetNetworkWebhooksWebhookTest"
 )
 
@@ -727,7 +728,11 @@ type NetworksServiceClient interface {
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
 	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
+	// RunNetworkWebhooksWebhookTest does both.
 	CreateNetworkWebhooksWebhookTest(ctx context.Context, in *CreateNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (*NetworkWebhooksWebhookTest, error)
+	// CreateNetworkWebhooksWebhookTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunNetworkWebhooksWebhookTest(ctx context.Context, in *CreateNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[NetworkWebhooksWebhookTest], error)
 	// Reads the webhooks webhook test of a network.
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/
@@ -2096,6 +2101,25 @@ func (c *networksServiceClient) CreateNetworkWebhooksWebhookTest(ctx context.Con
 	return out, nil
 }
 
+func (c *networksServiceClient) RunNetworkWebhooksWebhookTest(ctx context.Context, in *CreateNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[NetworkWebhooksWebhookTest], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NetworksService_ServiceDesc.Streams[11], NetworksService_RunNetworkWebhooksWebhookTest_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateNetworkWebhooksWebhookTestRequest, NetworkWebhooksWebhookTest]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NetworksService_RunNetworkWebhooksWebhookTestClient = grpc.ServerStreamingClient[NetworkWebhooksWebhookTest]
+
 func (c *networksServiceClient) GetNetworkWebhooksWebhookTest(ctx context.Context, in *GetNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (*NetworkWebhooksWebhookTest, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(NetworkWebhooksWebhookTest)
@@ -2684,7 +2708,11 @@ type NetworksServiceServer interface {
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
 	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
+	// RunNetworkWebhooksWebhookTest does both.
 	CreateNetworkWebhooksWebhookTest(context.Context, *CreateNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error)
+	// CreateNetworkWebhooksWebhookTest, and then the state of what it starts, one message for each
+	// state that differs from the one before, until the last.
+	RunNetworkWebhooksWebhookTest(*CreateNetworkWebhooksWebhookTestRequest, grpc.ServerStreamingServer[NetworkWebhooksWebhookTest]) error
 	// Reads the webhooks webhook test of a network.
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/
@@ -3074,6 +3102,9 @@ func (UnimplementedNetworksServiceServer) DeleteNetworkWebhooksPayloadTemplate(c
 }
 func (UnimplementedNetworksServiceServer) CreateNetworkWebhooksWebhookTest(context.Context, *CreateNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateNetworkWebhooksWebhookTest not implemented")
+}
+func (UnimplementedNetworksServiceServer) RunNetworkWebhooksWebhookTest(*CreateNetworkWebhooksWebhookTestRequest, grpc.ServerStreamingServer[NetworkWebhooksWebhookTest]) error {
+	return status.Error(codes.Unimplemented, "method RunNetworkWebhooksWebhookTest not implemented")
 }
 func (UnimplementedNetworksServiceServer) GetNetworkWebhooksWebhookTest(context.Context, *GetNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetNetworkWebhooksWebhookTest not implemented")
@@ -5272,6 +5303,17 @@ func _NetworksService_CreateNetworkWebhooksWebhookTest_Handler(srv interface{}, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NetworksService_RunNetworkWebhooksWebhookTest_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateNetworkWebhooksWebhookTestRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NetworksServiceServer).RunNetworkWebhooksWebhookTest(m, &grpc.GenericServerStream[CreateNetworkWebhooksWebhookTestRequest, NetworkWebhooksWebhookTest]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NetworksService_RunNetworkWebhooksWebhookTestServer = grpc.ServerStreamingServer[NetworkWebhooksWebhookTest]
+
 func _NetworksService_GetNetworkWebhooksWebhookTest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetNetworkWebhooksWebhookTestRequest)
 	if err := dec(in); err != nil {
@@ -5812,6 +5854,11 @@ var NetworksService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "StreamNetworkVlanProfilesAssignmentsByDevice",
 			Handler:       _NetworksService_StreamNetworkVlanProfilesAssignmentsByDevice_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunNetworkWebhooksWebhookTest",
+			Handler:       _NetworksService_RunNetworkWebhooksWebhookTest_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -29,6 +29,7 @@ const (
 	OrganizationsService_DeleteOrganization_FullMethodName                                                           = "/meraki.organizations.v1.OrganizationsService/DeleteOrganization"
 	OrganizationsService_GetOrganizationActionBatches_FullMethodName                                                 = "/meraki.organizations.v1.OrganizationsService/GetOrganizationActionBatches"
 	OrganizationsService_CreateOrganizationActionBatch_FullMethodName                                                = "/meraki.organizations.v1.OrganizationsService/CreateOrganizationActionBatch"
+	OrganizationsService_RunOrganizationActionBatch_FullMethodName                                                   = "/meraki.organizations.v1.OrganizationsService/RunOrganizationActionBatch"
 	OrganizationsService_GetOrganizationActionBatch_FullMethodName                                                   = "/meraki.organizations.v1.OrganizationsService/GetOrganizationActionBatch"
 	OrganizationsService_UpdateOrganizationActionBatch_FullMethodName                                                = "/meraki.organizations.v1.OrganizationsService/UpdateOrganizationActionBatch"
 	OrganizationsService_DeleteOrganizationActionBatch_FullMethodName                                                = "/meraki.organizations.v1.OrganizationsService/DeleteOrganizationActionBatch"
@@ -188,6 +189,7 @@ const (
 	OrganizationsService_StreamOrganizationInventoryDevices_FullMethodName                                           = "/meraki.organizations.v1.OrganizationsService/StreamOrganizationInventoryDevices"
 	OrganizationsService_GetOrganizationInventoryDevicesEoxOverview_FullMethodName                                   = "/meraki.organizations.v1.OrganizationsService/GetOrganizationInventoryDevicesEoxOverview"
 	OrganizationsService_CreateOrganizationInventoryDevicesSwapsBulk_FullMethodName                                  = "/meraki.organizations.v1.OrganizationsService/CreateOrganizationInventoryDevicesSwapsBulk"
+	OrganizationsService_RunOrganizationInventoryDevicesSwapsBulk_FullMethodName                                     = "/meraki.organizations.v1.OrganizationsService/RunOrganizationInventoryDevicesSwapsBulk"
 	OrganizationsService_GetOrganizationInventoryDevicesSwapsBulk_FullMethodName                                     = "/meraki.organizations.v1.OrganizationsService/GetOrganizationInventoryDevicesSwapsBulk"
 	OrganizationsService_GetOrganizationInventoryDevice_FullMethodName                                               = "/meraki.organizations.v1.OrganizationsService/GetOrganizationInventoryDevice"
 	OrganizationsService_ClaimOrganizationInventoryOrders_FullMethodName                                             = "/meraki.organizations.v1.OrganizationsService/ClaimOrganizationInventoryOrders"
@@ -354,7 +356,11 @@ type OrganizationsServiceClient interface {
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
 	// It starts a job; getOrganizationActionBatch reads how far that is.
+	// RunOrganizationActionBatch does both.
 	CreateOrganizationActionBatch(ctx context.Context, in *CreateOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error)
+	// CreateOrganizationActionBatch, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunOrganizationActionBatch(ctx context.Context, in *CreateOrganizationActionBatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OrganizationActionBatch], error)
 	// Reads the action batch of an organization.
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
@@ -1077,7 +1083,11 @@ type OrganizationsServiceClient interface {
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
 	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
+	// RunOrganizationInventoryDevicesSwapsBulk does both.
 	CreateOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *CreateOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// CreateOrganizationInventoryDevicesSwapsBulk, and then the state of what it starts, one message
+	// for each state that differs from the one before, until the last.
+	RunOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *CreateOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OrganizationInventoryDevicesSwapsBulk], error)
 	// Reads the inventory devices swaps bulk of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/
@@ -1749,6 +1759,25 @@ func (c *organizationsServiceClient) CreateOrganizationActionBatch(ctx context.C
 	return out, nil
 }
 
+func (c *organizationsServiceClient) RunOrganizationActionBatch(ctx context.Context, in *CreateOrganizationActionBatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OrganizationActionBatch], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[1], OrganizationsService_RunOrganizationActionBatch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateOrganizationActionBatchRequest, OrganizationActionBatch]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrganizationsService_RunOrganizationActionBatchClient = grpc.ServerStreamingClient[OrganizationActionBatch]
+
 func (c *organizationsServiceClient) GetOrganizationActionBatch(ctx context.Context, in *GetOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(OrganizationActionBatch)
@@ -2051,7 +2080,7 @@ func (c *organizationsServiceClient) GetOrganizationApiRestProvisioningPipelines
 
 func (c *organizationsServiceClient) StreamOrganizationApiRestProvisioningPipelinesJobs(ctx context.Context, in *GetOrganizationApiRestProvisioningPipelinesJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApiRestProvisioningPipelinesJobsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[1], OrganizationsService_StreamOrganizationApiRestProvisioningPipelinesJobs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[2], OrganizationsService_StreamOrganizationApiRestProvisioningPipelinesJobs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2090,7 +2119,7 @@ func (c *organizationsServiceClient) GetOrganizationApiRequests(ctx context.Cont
 
 func (c *organizationsServiceClient) StreamOrganizationApiRequests(ctx context.Context, in *GetOrganizationApiRequestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationApiRequestsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[2], OrganizationsService_StreamOrganizationApiRequests_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[3], OrganizationsService_StreamOrganizationApiRequests_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2139,7 +2168,7 @@ func (c *organizationsServiceClient) GetOrganizationAssuranceAlerts(ctx context.
 
 func (c *organizationsServiceClient) StreamOrganizationAssuranceAlerts(ctx context.Context, in *GetOrganizationAssuranceAlertsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[3], OrganizationsService_StreamOrganizationAssuranceAlerts_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[4], OrganizationsService_StreamOrganizationAssuranceAlerts_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2188,7 +2217,7 @@ func (c *organizationsServiceClient) GetOrganizationAssuranceAlertsOverviewByNet
 
 func (c *organizationsServiceClient) StreamOrganizationAssuranceAlertsOverviewByNetwork(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsOverviewByNetworkResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[4], OrganizationsService_StreamOrganizationAssuranceAlertsOverviewByNetwork_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[5], OrganizationsService_StreamOrganizationAssuranceAlertsOverviewByNetwork_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2217,7 +2246,7 @@ func (c *organizationsServiceClient) GetOrganizationAssuranceAlertsOverviewByTyp
 
 func (c *organizationsServiceClient) StreamOrganizationAssuranceAlertsOverviewByType(ctx context.Context, in *GetOrganizationAssuranceAlertsOverviewByTypeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationAssuranceAlertsOverviewByTypeResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[5], OrganizationsService_StreamOrganizationAssuranceAlertsOverviewByType_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[6], OrganizationsService_StreamOrganizationAssuranceAlertsOverviewByType_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2437,7 +2466,7 @@ func (c *organizationsServiceClient) GetOrganizationClientsSearch(ctx context.Co
 
 func (c *organizationsServiceClient) StreamOrganizationClientsSearch(ctx context.Context, in *GetOrganizationClientsSearchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationClientsSearchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[6], OrganizationsService_StreamOrganizationClientsSearch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[7], OrganizationsService_StreamOrganizationClientsSearch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2526,7 +2555,7 @@ func (c *organizationsServiceClient) GetOrganizationConfigurationChanges(ctx con
 
 func (c *organizationsServiceClient) StreamOrganizationConfigurationChanges(ctx context.Context, in *GetOrganizationConfigurationChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationConfigurationChangesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[7], OrganizationsService_StreamOrganizationConfigurationChanges_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[8], OrganizationsService_StreamOrganizationConfigurationChanges_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2555,7 +2584,7 @@ func (c *organizationsServiceClient) GetOrganizationDevices(ctx context.Context,
 
 func (c *organizationsServiceClient) StreamOrganizationDevices(ctx context.Context, in *GetOrganizationDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[8], OrganizationsService_StreamOrganizationDevices_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[9], OrganizationsService_StreamOrganizationDevices_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2584,7 +2613,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesAvailabilities(ctx co
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesAvailabilities(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesAvailabilitiesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[9], OrganizationsService_StreamOrganizationDevicesAvailabilities_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[10], OrganizationsService_StreamOrganizationDevicesAvailabilities_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2613,7 +2642,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesAvailabilitiesChangeH
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesAvailabilitiesChangeHistory(ctx context.Context, in *GetOrganizationDevicesAvailabilitiesChangeHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesAvailabilitiesChangeHistoryResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[10], OrganizationsService_StreamOrganizationDevicesAvailabilitiesChangeHistory_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[11], OrganizationsService_StreamOrganizationDevicesAvailabilitiesChangeHistory_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2642,7 +2671,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularDataDevices(c
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularDataDevices(ctx context.Context, in *GetOrganizationDevicesCellularDataDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataDevicesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[11], OrganizationsService_StreamOrganizationDevicesCellularDataDevices_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[12], OrganizationsService_StreamOrganizationDevicesCellularDataDevices_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2671,7 +2700,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularDataProfiles(
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularDataProfiles(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataProfilesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[12], OrganizationsService_StreamOrganizationDevicesCellularDataProfiles_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[13], OrganizationsService_StreamOrganizationDevicesCellularDataProfiles_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2710,7 +2739,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularDataProfilesA
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularDataProfilesAssignments(ctx context.Context, in *GetOrganizationDevicesCellularDataProfilesAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataProfilesAssignmentsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[13], OrganizationsService_StreamOrganizationDevicesCellularDataProfilesAssignments_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[14], OrganizationsService_StreamOrganizationDevicesCellularDataProfilesAssignments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2779,7 +2808,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularDataUsageByDe
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularDataUsageByDevice(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataUsageByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[14], OrganizationsService_StreamOrganizationDevicesCellularDataUsageByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[15], OrganizationsService_StreamOrganizationDevicesCellularDataUsageByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2808,7 +2837,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularDataUsageHist
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval(ctx context.Context, in *GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[15], OrganizationsService_StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[16], OrganizationsService_StreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2837,7 +2866,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularGeolocations(
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularGeolocations(ctx context.Context, in *GetOrganizationDevicesCellularGeolocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularGeolocationsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[16], OrganizationsService_StreamOrganizationDevicesCellularGeolocations_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[17], OrganizationsService_StreamOrganizationDevicesCellularGeolocations_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2866,7 +2895,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularUplinksBandsB
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularUplinksBandsByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksBandsByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularUplinksBandsByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[17], OrganizationsService_StreamOrganizationDevicesCellularUplinksBandsByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[18], OrganizationsService_StreamOrganizationDevicesCellularUplinksBandsByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2895,7 +2924,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesCellularUplinksTowers
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesCellularUplinksTowersByDevice(ctx context.Context, in *GetOrganizationDevicesCellularUplinksTowersByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesCellularUplinksTowersByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[18], OrganizationsService_StreamOrganizationDevicesCellularUplinksTowersByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[19], OrganizationsService_StreamOrganizationDevicesCellularUplinksTowersByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2924,7 +2953,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesControllerMigrations(
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesControllerMigrations(ctx context.Context, in *GetOrganizationDevicesControllerMigrationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesControllerMigrationsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[19], OrganizationsService_StreamOrganizationDevicesControllerMigrations_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[20], OrganizationsService_StreamOrganizationDevicesControllerMigrations_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -2983,7 +3012,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesPacketCaptureCaptures
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesPacketCaptureCaptures(ctx context.Context, in *GetOrganizationDevicesPacketCaptureCapturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesPacketCaptureCapturesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[20], OrganizationsService_StreamOrganizationDevicesPacketCaptureCaptures_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[21], OrganizationsService_StreamOrganizationDevicesPacketCaptureCaptures_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3122,7 +3151,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesPowerModulesStatusesB
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesPowerModulesStatusesByDevice(ctx context.Context, in *GetOrganizationDevicesPowerModulesStatusesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesPowerModulesStatusesByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[21], OrganizationsService_StreamOrganizationDevicesPowerModulesStatusesByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[22], OrganizationsService_StreamOrganizationDevicesPowerModulesStatusesByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3151,7 +3180,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesProvisioningStatuses(
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesProvisioningStatuses(ctx context.Context, in *GetOrganizationDevicesProvisioningStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesProvisioningStatusesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[22], OrganizationsService_StreamOrganizationDevicesProvisioningStatuses_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[23], OrganizationsService_StreamOrganizationDevicesProvisioningStatuses_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3182,7 +3211,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesStatuses(ctx context.
 // Deprecated: Do not use.
 func (c *organizationsServiceClient) StreamOrganizationDevicesStatuses(ctx context.Context, in *GetOrganizationDevicesStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesStatusesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[23], OrganizationsService_StreamOrganizationDevicesStatuses_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[24], OrganizationsService_StreamOrganizationDevicesStatuses_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3221,7 +3250,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesSyslogServersByNetwor
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesSyslogServersByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSyslogServersByNetworkResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[24], OrganizationsService_StreamOrganizationDevicesSyslogServersByNetwork_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[25], OrganizationsService_StreamOrganizationDevicesSyslogServersByNetwork_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3250,7 +3279,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesSyslogServersRolesByN
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesSyslogServersRolesByNetwork(ctx context.Context, in *GetOrganizationDevicesSyslogServersRolesByNetworkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSyslogServersRolesByNetworkResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[25], OrganizationsService_StreamOrganizationDevicesSyslogServersRolesByNetwork_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[26], OrganizationsService_StreamOrganizationDevicesSyslogServersRolesByNetwork_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3279,7 +3308,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesSystemMemoryUsageHist
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval(ctx context.Context, in *GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[26], OrganizationsService_StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[27], OrganizationsService_StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3308,7 +3337,7 @@ func (c *organizationsServiceClient) GetOrganizationDevicesUplinksAddressesByDev
 
 func (c *organizationsServiceClient) StreamOrganizationDevicesUplinksAddressesByDevice(ctx context.Context, in *GetOrganizationDevicesUplinksAddressesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationDevicesUplinksAddressesByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[27], OrganizationsService_StreamOrganizationDevicesUplinksAddressesByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[28], OrganizationsService_StreamOrganizationDevicesUplinksAddressesByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3407,7 +3436,7 @@ func (c *organizationsServiceClient) GetOrganizationFirmwareUpgrades(ctx context
 
 func (c *organizationsServiceClient) StreamOrganizationFirmwareUpgrades(ctx context.Context, in *GetOrganizationFirmwareUpgradesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFirmwareUpgradesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[28], OrganizationsService_StreamOrganizationFirmwareUpgrades_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[29], OrganizationsService_StreamOrganizationFirmwareUpgrades_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3436,7 +3465,7 @@ func (c *organizationsServiceClient) GetOrganizationFirmwareUpgradesByDevice(ctx
 
 func (c *organizationsServiceClient) StreamOrganizationFirmwareUpgradesByDevice(ctx context.Context, in *GetOrganizationFirmwareUpgradesByDeviceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFirmwareUpgradesByDeviceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[29], OrganizationsService_StreamOrganizationFirmwareUpgradesByDevice_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[30], OrganizationsService_StreamOrganizationFirmwareUpgradesByDevice_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3465,7 +3494,7 @@ func (c *organizationsServiceClient) GetOrganizationFloorPlansAutoLocateDevices(
 
 func (c *organizationsServiceClient) StreamOrganizationFloorPlansAutoLocateDevices(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFloorPlansAutoLocateDevicesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[30], OrganizationsService_StreamOrganizationFloorPlansAutoLocateDevices_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[31], OrganizationsService_StreamOrganizationFloorPlansAutoLocateDevices_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3494,7 +3523,7 @@ func (c *organizationsServiceClient) GetOrganizationFloorPlansAutoLocateStatuses
 
 func (c *organizationsServiceClient) StreamOrganizationFloorPlansAutoLocateStatuses(ctx context.Context, in *GetOrganizationFloorPlansAutoLocateStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationFloorPlansAutoLocateStatusesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[31], OrganizationsService_StreamOrganizationFloorPlansAutoLocateStatuses_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[32], OrganizationsService_StreamOrganizationFloorPlansAutoLocateStatuses_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3543,7 +3572,7 @@ func (c *organizationsServiceClient) GetOrganizationIntegrationsXdrNetworks(ctx 
 
 func (c *organizationsServiceClient) StreamOrganizationIntegrationsXdrNetworks(ctx context.Context, in *GetOrganizationIntegrationsXdrNetworksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationIntegrationsXdrNetworksResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[32], OrganizationsService_StreamOrganizationIntegrationsXdrNetworks_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[33], OrganizationsService_StreamOrganizationIntegrationsXdrNetworks_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3602,7 +3631,7 @@ func (c *organizationsServiceClient) GetOrganizationInventoryDevices(ctx context
 
 func (c *organizationsServiceClient) StreamOrganizationInventoryDevices(ctx context.Context, in *GetOrganizationInventoryDevicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationInventoryDevicesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[33], OrganizationsService_StreamOrganizationInventoryDevices_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[34], OrganizationsService_StreamOrganizationInventoryDevices_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3638,6 +3667,25 @@ func (c *organizationsServiceClient) CreateOrganizationInventoryDevicesSwapsBulk
 	}
 	return out, nil
 }
+
+func (c *organizationsServiceClient) RunOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *CreateOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[OrganizationInventoryDevicesSwapsBulk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[35], OrganizationsService_RunOrganizationInventoryDevicesSwapsBulk_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateOrganizationInventoryDevicesSwapsBulkRequest, OrganizationInventoryDevicesSwapsBulk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrganizationsService_RunOrganizationInventoryDevicesSwapsBulkClient = grpc.ServerStreamingClient[OrganizationInventoryDevicesSwapsBulk]
 
 func (c *organizationsServiceClient) GetOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *GetOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesSwapsBulk, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -3701,7 +3749,7 @@ func (c *organizationsServiceClient) GetOrganizationLicenses(ctx context.Context
 
 func (c *organizationsServiceClient) StreamOrganizationLicenses(ctx context.Context, in *GetOrganizationLicensesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationLicensesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[34], OrganizationsService_StreamOrganizationLicenses_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[36], OrganizationsService_StreamOrganizationLicenses_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3820,7 +3868,7 @@ func (c *organizationsServiceClient) GetOrganizationNetworks(ctx context.Context
 
 func (c *organizationsServiceClient) StreamOrganizationNetworks(ctx context.Context, in *GetOrganizationNetworksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[35], OrganizationsService_StreamOrganizationNetworks_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[37], OrganizationsService_StreamOrganizationNetworks_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3869,7 +3917,7 @@ func (c *organizationsServiceClient) GetOrganizationNetworksGroups(ctx context.C
 
 func (c *organizationsServiceClient) StreamOrganizationNetworksGroups(ctx context.Context, in *GetOrganizationNetworksGroupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksGroupsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[36], OrganizationsService_StreamOrganizationNetworksGroups_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[38], OrganizationsService_StreamOrganizationNetworksGroups_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3908,7 +3956,7 @@ func (c *organizationsServiceClient) GetOrganizationNetworksGroupsOverviewByGrou
 
 func (c *organizationsServiceClient) StreamOrganizationNetworksGroupsOverviewByGroup(ctx context.Context, in *GetOrganizationNetworksGroupsOverviewByGroupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationNetworksGroupsOverviewByGroupResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[37], OrganizationsService_StreamOrganizationNetworksGroupsOverviewByGroup_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[39], OrganizationsService_StreamOrganizationNetworksGroupsOverviewByGroup_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -3977,7 +4025,7 @@ func (c *organizationsServiceClient) GetNetworkMoves(ctx context.Context, in *Ge
 
 func (c *organizationsServiceClient) StreamNetworkMoves(ctx context.Context, in *GetNetworkMovesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetNetworkMovesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[38], OrganizationsService_StreamNetworkMoves_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[40], OrganizationsService_StreamNetworkMoves_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4026,7 +4074,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesAssignmentsByClient(
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesAssignmentsByClient(ctx context.Context, in *GetOrganizationPoliciesAssignmentsByClientRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesAssignmentsByClientResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[39], OrganizationsService_StreamOrganizationPoliciesAssignmentsByClient_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[41], OrganizationsService_StreamOrganizationPoliciesAssignmentsByClient_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4065,7 +4113,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesGlobalFirewallRulese
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesGlobalFirewallRulesets(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalFirewallRulesetsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[40], OrganizationsService_StreamOrganizationPoliciesGlobalFirewallRulesets_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[42], OrganizationsService_StreamOrganizationPoliciesGlobalFirewallRulesets_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4104,7 +4152,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesGlobalFirewallRulese
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesGlobalFirewallRulesetsRules(ctx context.Context, in *GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[41], OrganizationsService_StreamOrganizationPoliciesGlobalFirewallRulesetsRules_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[43], OrganizationsService_StreamOrganizationPoliciesGlobalFirewallRulesetsRules_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4183,7 +4231,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesGlobalGroupPolicies(
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesGlobalGroupPolicies(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[42], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPolicies_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[44], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPolicies_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4232,7 +4280,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesGlobalGroupPoliciesA
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[43], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[45], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4271,7 +4319,7 @@ func (c *organizationsServiceClient) GetOrganizationPoliciesGlobalGroupPoliciesF
 
 func (c *organizationsServiceClient) StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments(ctx context.Context, in *GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[44], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[46], OrganizationsService_StreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4350,7 +4398,7 @@ func (c *organizationsServiceClient) GetOrganizationPolicyObjects(ctx context.Co
 
 func (c *organizationsServiceClient) StreamOrganizationPolicyObjects(ctx context.Context, in *GetOrganizationPolicyObjectsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPolicyObjectsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[45], OrganizationsService_StreamOrganizationPolicyObjects_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[47], OrganizationsService_StreamOrganizationPolicyObjects_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4389,7 +4437,7 @@ func (c *organizationsServiceClient) GetOrganizationPolicyObjectsGroups(ctx cont
 
 func (c *organizationsServiceClient) StreamOrganizationPolicyObjectsGroups(ctx context.Context, in *GetOrganizationPolicyObjectsGroupsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationPolicyObjectsGroupsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[46], OrganizationsService_StreamOrganizationPolicyObjectsGroups_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[48], OrganizationsService_StreamOrganizationPolicyObjectsGroups_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4658,7 +4706,7 @@ func (c *organizationsServiceClient) GetOrganizationSaseNetworksEligible(ctx con
 
 func (c *organizationsServiceClient) StreamOrganizationSaseNetworksEligible(ctx context.Context, in *GetOrganizationSaseNetworksEligibleRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSaseNetworksEligibleResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[47], OrganizationsService_StreamOrganizationSaseNetworksEligible_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[49], OrganizationsService_StreamOrganizationSaseNetworksEligible_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4697,7 +4745,7 @@ func (c *organizationsServiceClient) GetOrganizationSaseSites(ctx context.Contex
 
 func (c *organizationsServiceClient) StreamOrganizationSaseSites(ctx context.Context, in *GetOrganizationSaseSitesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSaseSitesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[48], OrganizationsService_StreamOrganizationSaseSites_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[50], OrganizationsService_StreamOrganizationSaseSites_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4926,7 +4974,7 @@ func (c *organizationsServiceClient) GetOrganizationSummaryTopNetworksByStatus(c
 
 func (c *organizationsServiceClient) StreamOrganizationSummaryTopNetworksByStatus(ctx context.Context, in *GetOrganizationSummaryTopNetworksByStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSummaryTopNetworksByStatusResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[49], OrganizationsService_StreamOrganizationSummaryTopNetworksByStatus_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[51], OrganizationsService_StreamOrganizationSummaryTopNetworksByStatus_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -4975,7 +5023,7 @@ func (c *organizationsServiceClient) GetOrganizationUplinksStatuses(ctx context.
 
 func (c *organizationsServiceClient) StreamOrganizationUplinksStatuses(ctx context.Context, in *GetOrganizationUplinksStatusesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationUplinksStatusesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[50], OrganizationsService_StreamOrganizationUplinksStatuses_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[52], OrganizationsService_StreamOrganizationUplinksStatuses_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -5024,7 +5072,7 @@ func (c *organizationsServiceClient) GetOrganizationWebhooksLogs(ctx context.Con
 
 func (c *organizationsServiceClient) StreamOrganizationWebhooksLogs(ctx context.Context, in *GetOrganizationWebhooksLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationWebhooksLogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[51], OrganizationsService_StreamOrganizationWebhooksLogs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &OrganizationsService_ServiceDesc.Streams[53], OrganizationsService_StreamOrganizationWebhooksLogs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -5081,7 +5129,11 @@ type OrganizationsServiceServer interface {
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
 	// It starts a job; getOrganizationActionBatch reads how far that is.
+	// RunOrganizationActionBatch does both.
 	CreateOrganizationActionBatch(context.Context, *CreateOrganizationActionBatchRequest) (*OrganizationActionBatch, error)
+	// CreateOrganizationActionBatch, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunOrganizationActionBatch(*CreateOrganizationActionBatchRequest, grpc.ServerStreamingServer[OrganizationActionBatch]) error
 	// Reads the action batch of an organization.
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
@@ -5804,7 +5856,11 @@ type OrganizationsServiceServer interface {
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
 	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
+	// RunOrganizationInventoryDevicesSwapsBulk does both.
 	CreateOrganizationInventoryDevicesSwapsBulk(context.Context, *CreateOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error)
+	// CreateOrganizationInventoryDevicesSwapsBulk, and then the state of what it starts, one message
+	// for each state that differs from the one before, until the last.
+	RunOrganizationInventoryDevicesSwapsBulk(*CreateOrganizationInventoryDevicesSwapsBulkRequest, grpc.ServerStreamingServer[OrganizationInventoryDevicesSwapsBulk]) error
 	// Reads the inventory devices swaps bulk of an organization.
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/
@@ -6411,6 +6467,9 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationActionBatches(cont
 func (UnimplementedOrganizationsServiceServer) CreateOrganizationActionBatch(context.Context, *CreateOrganizationActionBatchRequest) (*OrganizationActionBatch, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateOrganizationActionBatch not implemented")
 }
+func (UnimplementedOrganizationsServiceServer) RunOrganizationActionBatch(*CreateOrganizationActionBatchRequest, grpc.ServerStreamingServer[OrganizationActionBatch]) error {
+	return status.Error(codes.Unimplemented, "method RunOrganizationActionBatch not implemented")
+}
 func (UnimplementedOrganizationsServiceServer) GetOrganizationActionBatch(context.Context, *GetOrganizationActionBatchRequest) (*OrganizationActionBatch, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationActionBatch not implemented")
 }
@@ -6887,6 +6946,9 @@ func (UnimplementedOrganizationsServiceServer) GetOrganizationInventoryDevicesEo
 }
 func (UnimplementedOrganizationsServiceServer) CreateOrganizationInventoryDevicesSwapsBulk(context.Context, *CreateOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateOrganizationInventoryDevicesSwapsBulk not implemented")
+}
+func (UnimplementedOrganizationsServiceServer) RunOrganizationInventoryDevicesSwapsBulk(*CreateOrganizationInventoryDevicesSwapsBulkRequest, grpc.ServerStreamingServer[OrganizationInventoryDevicesSwapsBulk]) error {
+	return status.Error(codes.Unimplemented, "method RunOrganizationInventoryDevicesSwapsBulk not implemented")
 }
 func (UnimplementedOrganizationsServiceServer) GetOrganizationInventoryDevicesSwapsBulk(context.Context, *GetOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetOrganizationInventoryDevicesSwapsBulk not implemented")
@@ -7417,6 +7479,17 @@ func _OrganizationsService_CreateOrganizationActionBatch_Handler(srv interface{}
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _OrganizationsService_RunOrganizationActionBatch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateOrganizationActionBatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrganizationsServiceServer).RunOrganizationActionBatch(m, &grpc.GenericServerStream[CreateOrganizationActionBatchRequest, OrganizationActionBatch]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrganizationsService_RunOrganizationActionBatchServer = grpc.ServerStreamingServer[OrganizationActionBatch]
 
 func _OrganizationsService_GetOrganizationActionBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetOrganizationActionBatchRequest)
@@ -10048,6 +10121,17 @@ func _OrganizationsService_CreateOrganizationInventoryDevicesSwapsBulk_Handler(s
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _OrganizationsService_RunOrganizationInventoryDevicesSwapsBulk_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateOrganizationInventoryDevicesSwapsBulkRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(OrganizationsServiceServer).RunOrganizationInventoryDevicesSwapsBulk(m, &grpc.GenericServerStream[CreateOrganizationInventoryDevicesSwapsBulkRequest, OrganizationInventoryDevicesSwapsBulk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type OrganizationsService_RunOrganizationInventoryDevicesSwapsBulkServer = grpc.ServerStreamingServer[OrganizationInventoryDevicesSwapsBulk]
 
 func _OrganizationsService_GetOrganizationInventoryDevicesSwapsBulk_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetOrganizationInventoryDevicesSwapsBulkRequest)
@@ -13126,6 +13210,11 @@ var OrganizationsService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
+			StreamName:    "RunOrganizationActionBatch",
+			Handler:       _OrganizationsService_RunOrganizationActionBatch_Handler,
+			ServerStreams: true,
+		},
+		{
 			StreamName:    "StreamOrganizationApiRestProvisioningPipelinesJobs",
 			Handler:       _OrganizationsService_StreamOrganizationApiRestProvisioningPipelinesJobs_Handler,
 			ServerStreams: true,
@@ -13288,6 +13377,11 @@ var OrganizationsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "StreamOrganizationInventoryDevices",
 			Handler:       _OrganizationsService_StreamOrganizationInventoryDevices_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunOrganizationInventoryDevicesSwapsBulk",
+			Handler:       _OrganizationsService_RunOrganizationInventoryDevicesSwapsBulk_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -27,7 +27,7 @@ var File_meraki_sensor_v1_sensor_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xe33\n" +
+	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xab6\n" +
 	"\rSensorService\x12\xe3\x01\n" +
 	"\x17GetDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"c\xf2\xfd\x1b_\n" +
 	"\x17getDeviceSensorCommands\x10\x01\x1a!/devices/{serial}/sensor/commands \x04*\a\b\x01\x10\xe8\a\x18\n" +
@@ -41,7 +41,12 @@ const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\x19createDeviceSensorCommand\x10\x03\x1a!/devices/{serial}/sensor/commands \x040\x03B+\n" +
 	"!/devices/{serial}/sensor/commands\x12\x06createbU\n" +
 	"\x16getDeviceSensorCommand\x12\tcommandId\x1a\tcommandId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc3\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc5\x02\n" +
+	"\x16RunDeviceSensorCommand\x122.meraki.sensor.v1.CreateDeviceSensorCommandRequest\x1a%.meraki.sensor.v1.DeviceSensorCommand\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
+	"\x19createDeviceSensorCommand\x10\x03\x1a!/devices/{serial}/sensor/commands \x040\x03B+\n" +
+	"!/devices/{serial}/sensor/commands\x12\x06createbU\n" +
+	"\x16getDeviceSensorCommand\x12\tcommandId\x1a\tcommandId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xc3\x01\n" +
 	"\x16GetDeviceSensorCommand\x12/.meraki.sensor.v1.GetDeviceSensorCommandRequest\x1a%.meraki.sensor.v1.DeviceSensorCommand\"Q\xf2\xfd\x1bM\n" +
 	"\x16getDeviceSensorCommand\x10\x01\x1a-/devices/{serial}/sensor/commands/{commandId} \x040\x01\x12\xd4\x01\n" +
 	"\x1cGetDeviceSensorRelationships\x125.meraki.sensor.v1.GetDeviceSensorRelationshipsRequest\x1a+.meraki.sensor.v1.DeviceSensorRelationships\"P\xf2\xfd\x1bL\n" +
@@ -148,51 +153,53 @@ var file_meraki_sensor_v1_sensor_service_proto_depIdxs = []int32{
 	0,  // 0: meraki.sensor.v1.SensorService.GetDeviceSensorCommands:input_type -> meraki.sensor.v1.GetDeviceSensorCommandsRequest
 	0,  // 1: meraki.sensor.v1.SensorService.StreamDeviceSensorCommands:input_type -> meraki.sensor.v1.GetDeviceSensorCommandsRequest
 	1,  // 2: meraki.sensor.v1.SensorService.CreateDeviceSensorCommand:input_type -> meraki.sensor.v1.CreateDeviceSensorCommandRequest
-	2,  // 3: meraki.sensor.v1.SensorService.GetDeviceSensorCommand:input_type -> meraki.sensor.v1.GetDeviceSensorCommandRequest
-	3,  // 4: meraki.sensor.v1.SensorService.GetDeviceSensorRelationships:input_type -> meraki.sensor.v1.GetDeviceSensorRelationshipsRequest
-	4,  // 5: meraki.sensor.v1.SensorService.UpdateDeviceSensorRelationships:input_type -> meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest
-	5,  // 6: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsCurrentOverviewByMetric:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsCurrentOverviewByMetricRequest
-	6,  // 7: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsOverviewByMetric:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest
-	7,  // 8: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfiles:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest
-	8,  // 9: meraki.sensor.v1.SensorService.CreateNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest
-	9,  // 10: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest
-	10, // 11: meraki.sensor.v1.SensorService.UpdateNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest
-	11, // 12: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest
-	12, // 13: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBrokers:input_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokersRequest
-	13, // 14: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBroker:input_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokerRequest
-	14, // 15: meraki.sensor.v1.SensorService.UpdateNetworkSensorMqttBroker:input_type -> meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest
-	15, // 16: meraki.sensor.v1.SensorService.GetNetworkSensorRelationships:input_type -> meraki.sensor.v1.GetNetworkSensorRelationshipsRequest
-	16, // 17: meraki.sensor.v1.SensorService.GetOrganizationSensorGatewaysConnectionsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
-	16, // 18: meraki.sensor.v1.SensorService.StreamOrganizationSensorGatewaysConnectionsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
-	17, // 19: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsHistory:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest
-	17, // 20: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsHistory:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest
-	18, // 21: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest
-	18, // 22: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest
-	19, // 23: meraki.sensor.v1.SensorService.GetDeviceSensorCommands:output_type -> meraki.sensor.v1.GetDeviceSensorCommandsResponse
-	19, // 24: meraki.sensor.v1.SensorService.StreamDeviceSensorCommands:output_type -> meraki.sensor.v1.GetDeviceSensorCommandsResponse
-	20, // 25: meraki.sensor.v1.SensorService.CreateDeviceSensorCommand:output_type -> meraki.sensor.v1.DeviceSensorCommand
-	20, // 26: meraki.sensor.v1.SensorService.GetDeviceSensorCommand:output_type -> meraki.sensor.v1.DeviceSensorCommand
-	21, // 27: meraki.sensor.v1.SensorService.GetDeviceSensorRelationships:output_type -> meraki.sensor.v1.DeviceSensorRelationships
-	21, // 28: meraki.sensor.v1.SensorService.UpdateDeviceSensorRelationships:output_type -> meraki.sensor.v1.DeviceSensorRelationships
-	22, // 29: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsCurrentOverviewByMetric:output_type -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric
-	23, // 30: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsOverviewByMetric:output_type -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse
-	24, // 31: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfiles:output_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse
-	25, // 32: meraki.sensor.v1.SensorService.CreateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
-	25, // 33: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
-	25, // 34: meraki.sensor.v1.SensorService.UpdateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
-	26, // 35: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse
-	27, // 36: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBrokers:output_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse
-	28, // 37: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker
-	28, // 38: meraki.sensor.v1.SensorService.UpdateNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker
-	29, // 39: meraki.sensor.v1.SensorService.GetNetworkSensorRelationships:output_type -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse
-	30, // 40: meraki.sensor.v1.SensorService.GetOrganizationSensorGatewaysConnectionsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
-	30, // 41: meraki.sensor.v1.SensorService.StreamOrganizationSensorGatewaysConnectionsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
-	31, // 42: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsHistory:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse
-	31, // 43: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsHistory:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse
-	32, // 44: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse
-	32, // 45: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse
-	23, // [23:46] is the sub-list for method output_type
-	0,  // [0:23] is the sub-list for method input_type
+	1,  // 3: meraki.sensor.v1.SensorService.RunDeviceSensorCommand:input_type -> meraki.sensor.v1.CreateDeviceSensorCommandRequest
+	2,  // 4: meraki.sensor.v1.SensorService.GetDeviceSensorCommand:input_type -> meraki.sensor.v1.GetDeviceSensorCommandRequest
+	3,  // 5: meraki.sensor.v1.SensorService.GetDeviceSensorRelationships:input_type -> meraki.sensor.v1.GetDeviceSensorRelationshipsRequest
+	4,  // 6: meraki.sensor.v1.SensorService.UpdateDeviceSensorRelationships:input_type -> meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest
+	5,  // 7: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsCurrentOverviewByMetric:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsCurrentOverviewByMetricRequest
+	6,  // 8: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsOverviewByMetric:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest
+	7,  // 9: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfiles:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest
+	8,  // 10: meraki.sensor.v1.SensorService.CreateNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest
+	9,  // 11: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest
+	10, // 12: meraki.sensor.v1.SensorService.UpdateNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest
+	11, // 13: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:input_type -> meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest
+	12, // 14: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBrokers:input_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokersRequest
+	13, // 15: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBroker:input_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokerRequest
+	14, // 16: meraki.sensor.v1.SensorService.UpdateNetworkSensorMqttBroker:input_type -> meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest
+	15, // 17: meraki.sensor.v1.SensorService.GetNetworkSensorRelationships:input_type -> meraki.sensor.v1.GetNetworkSensorRelationshipsRequest
+	16, // 18: meraki.sensor.v1.SensorService.GetOrganizationSensorGatewaysConnectionsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
+	16, // 19: meraki.sensor.v1.SensorService.StreamOrganizationSensorGatewaysConnectionsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest
+	17, // 20: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsHistory:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest
+	17, // 21: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsHistory:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest
+	18, // 22: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest
+	18, // 23: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsLatest:input_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest
+	19, // 24: meraki.sensor.v1.SensorService.GetDeviceSensorCommands:output_type -> meraki.sensor.v1.GetDeviceSensorCommandsResponse
+	19, // 25: meraki.sensor.v1.SensorService.StreamDeviceSensorCommands:output_type -> meraki.sensor.v1.GetDeviceSensorCommandsResponse
+	20, // 26: meraki.sensor.v1.SensorService.CreateDeviceSensorCommand:output_type -> meraki.sensor.v1.DeviceSensorCommand
+	20, // 27: meraki.sensor.v1.SensorService.RunDeviceSensorCommand:output_type -> meraki.sensor.v1.DeviceSensorCommand
+	20, // 28: meraki.sensor.v1.SensorService.GetDeviceSensorCommand:output_type -> meraki.sensor.v1.DeviceSensorCommand
+	21, // 29: meraki.sensor.v1.SensorService.GetDeviceSensorRelationships:output_type -> meraki.sensor.v1.DeviceSensorRelationships
+	21, // 30: meraki.sensor.v1.SensorService.UpdateDeviceSensorRelationships:output_type -> meraki.sensor.v1.DeviceSensorRelationships
+	22, // 31: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsCurrentOverviewByMetric:output_type -> meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric
+	23, // 32: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsOverviewByMetric:output_type -> meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse
+	24, // 33: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfiles:output_type -> meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse
+	25, // 34: meraki.sensor.v1.SensorService.CreateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
+	25, // 35: meraki.sensor.v1.SensorService.GetNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
+	25, // 36: meraki.sensor.v1.SensorService.UpdateNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.NetworkSensorAlertsProfile
+	26, // 37: meraki.sensor.v1.SensorService.DeleteNetworkSensorAlertsProfile:output_type -> meraki.sensor.v1.DeleteNetworkSensorAlertsProfileResponse
+	27, // 38: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBrokers:output_type -> meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse
+	28, // 39: meraki.sensor.v1.SensorService.GetNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker
+	28, // 40: meraki.sensor.v1.SensorService.UpdateNetworkSensorMqttBroker:output_type -> meraki.sensor.v1.NetworkSensorMqttBroker
+	29, // 41: meraki.sensor.v1.SensorService.GetNetworkSensorRelationships:output_type -> meraki.sensor.v1.GetNetworkSensorRelationshipsResponse
+	30, // 42: meraki.sensor.v1.SensorService.GetOrganizationSensorGatewaysConnectionsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
+	30, // 43: meraki.sensor.v1.SensorService.StreamOrganizationSensorGatewaysConnectionsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse
+	31, // 44: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsHistory:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse
+	31, // 45: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsHistory:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse
+	32, // 46: meraki.sensor.v1.SensorService.GetOrganizationSensorReadingsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse
+	32, // 47: meraki.sensor.v1.SensorService.StreamOrganizationSensorReadingsLatest:output_type -> meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse
+	24, // [24:48] is the sub-list for method output_type
+	0,  // [0:24] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -24,6 +24,7 @@ const (
 	SensorService_GetDeviceSensorCommands_FullMethodName                           = "/meraki.sensor.v1.SensorService/GetDeviceSensorCommands"
 	SensorService_StreamDeviceSensorCommands_FullMethodName                        = "/meraki.sensor.v1.SensorService/StreamDeviceSensorCommands"
 	SensorService_CreateDeviceSensorCommand_FullMethodName                         = "/meraki.sensor.v1.SensorService/CreateDeviceSensorCommand"
+	SensorService_RunDeviceSensorCommand_FullMethodName                            = "/meraki.sensor.v1.SensorService/RunDeviceSensorCommand"
 	SensorService_GetDeviceSensorCommand_FullMethodName                            = "/meraki.sensor.v1.SensorService/GetDeviceSensorCommand"
 	SensorService_GetDeviceSensorRelationships_FullMethodName                      = "/meraki.sensor.v1.SensorService/GetDeviceSensorRelationships"
 	SensorService_UpdateDeviceSensorRelationships_FullMethodName                   = "/meraki.sensor.v1.SensorService/UpdateDeviceSensorRelationships"
@@ -66,7 +67,11 @@ type SensorServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
 	// It starts a job; getDeviceSensorCommand reads how far that is.
+	// RunDeviceSensorCommand does both.
 	CreateDeviceSensorCommand(ctx context.Context, in *CreateDeviceSensorCommandRequest, opts ...grpc.CallOption) (*DeviceSensorCommand, error)
+	// CreateDeviceSensorCommand, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceSensorCommand(ctx context.Context, in *CreateDeviceSensorCommandRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceSensorCommand], error)
 	// Reads the sensor command of a device.
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/
@@ -207,6 +212,25 @@ func (c *sensorServiceClient) CreateDeviceSensorCommand(ctx context.Context, in 
 	}
 	return out, nil
 }
+
+func (c *sensorServiceClient) RunDeviceSensorCommand(ctx context.Context, in *CreateDeviceSensorCommandRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DeviceSensorCommand], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[1], SensorService_RunDeviceSensorCommand_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CreateDeviceSensorCommandRequest, DeviceSensorCommand]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SensorService_RunDeviceSensorCommandClient = grpc.ServerStreamingClient[DeviceSensorCommand]
 
 func (c *sensorServiceClient) GetDeviceSensorCommand(ctx context.Context, in *GetDeviceSensorCommandRequest, opts ...grpc.CallOption) (*DeviceSensorCommand, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -360,7 +384,7 @@ func (c *sensorServiceClient) GetOrganizationSensorGatewaysConnectionsLatest(ctx
 
 func (c *sensorServiceClient) StreamOrganizationSensorGatewaysConnectionsLatest(ctx context.Context, in *GetOrganizationSensorGatewaysConnectionsLatestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSensorGatewaysConnectionsLatestResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[1], SensorService_StreamOrganizationSensorGatewaysConnectionsLatest_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[2], SensorService_StreamOrganizationSensorGatewaysConnectionsLatest_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -389,7 +413,7 @@ func (c *sensorServiceClient) GetOrganizationSensorReadingsHistory(ctx context.C
 
 func (c *sensorServiceClient) StreamOrganizationSensorReadingsHistory(ctx context.Context, in *GetOrganizationSensorReadingsHistoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSensorReadingsHistoryResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[2], SensorService_StreamOrganizationSensorReadingsHistory_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[3], SensorService_StreamOrganizationSensorReadingsHistory_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -418,7 +442,7 @@ func (c *sensorServiceClient) GetOrganizationSensorReadingsLatest(ctx context.Co
 
 func (c *sensorServiceClient) StreamOrganizationSensorReadingsLatest(ctx context.Context, in *GetOrganizationSensorReadingsLatestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetOrganizationSensorReadingsLatestResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[3], SensorService_StreamOrganizationSensorReadingsLatest_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &SensorService_ServiceDesc.Streams[4], SensorService_StreamOrganizationSensorReadingsLatest_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +479,11 @@ type SensorServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
 	// It starts a job; getDeviceSensorCommand reads how far that is.
+	// RunDeviceSensorCommand does both.
 	CreateDeviceSensorCommand(context.Context, *CreateDeviceSensorCommandRequest) (*DeviceSensorCommand, error)
+	// CreateDeviceSensorCommand, and then the state of what it starts, one message for each state
+	// that differs from the one before, until the last.
+	RunDeviceSensorCommand(*CreateDeviceSensorCommandRequest, grpc.ServerStreamingServer[DeviceSensorCommand]) error
 	// Reads the sensor command of a device.
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/
@@ -566,6 +594,9 @@ func (UnimplementedSensorServiceServer) StreamDeviceSensorCommands(*GetDeviceSen
 }
 func (UnimplementedSensorServiceServer) CreateDeviceSensorCommand(context.Context, *CreateDeviceSensorCommandRequest) (*DeviceSensorCommand, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateDeviceSensorCommand not implemented")
+}
+func (UnimplementedSensorServiceServer) RunDeviceSensorCommand(*CreateDeviceSensorCommandRequest, grpc.ServerStreamingServer[DeviceSensorCommand]) error {
+	return status.Error(codes.Unimplemented, "method RunDeviceSensorCommand not implemented")
 }
 func (UnimplementedSensorServiceServer) GetDeviceSensorCommand(context.Context, *GetDeviceSensorCommandRequest) (*DeviceSensorCommand, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDeviceSensorCommand not implemented")
@@ -694,6 +725,17 @@ func _SensorService_CreateDeviceSensorCommand_Handler(srv interface{}, ctx conte
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _SensorService_RunDeviceSensorCommand_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CreateDeviceSensorCommandRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SensorServiceServer).RunDeviceSensorCommand(m, &grpc.GenericServerStream[CreateDeviceSensorCommandRequest, DeviceSensorCommand]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SensorService_RunDeviceSensorCommandServer = grpc.ServerStreamingServer[DeviceSensorCommand]
 
 func _SensorService_GetDeviceSensorCommand_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetDeviceSensorCommandRequest)
@@ -1122,6 +1164,11 @@ var SensorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "StreamDeviceSensorCommands",
 			Handler:       _SensorService_StreamDeviceSensorCommands_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "RunDeviceSensorCommand",
+			Handler:       _SensorService_RunDeviceSensorCommand_Handler,
 			ServerStreams: true,
 		},
 		{
