@@ -36,13 +36,10 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 		fd := d.Fields().ByNumber(protoreflect.FieldNumber(f.number))
 		if isMask(fd) {
 			f.key = hiddenKey
-			switch f.name {
-			case "null_fields":
-				p.nulls, p.body = i, true
-			case "empty_fields":
-				p.empties, p.body = i, true
-			default:
-				return fmt.Errorf("%s: a FieldMask is null_fields or empty_fields", fd.FullName())
+			if p.body = true; f.name == "null_fields" {
+				p.nulls = i
+			} else {
+				p.empties = i
 			}
 			continue
 		}
@@ -180,12 +177,11 @@ func (p *Plan) bindPath(i int, name string, names []string) error {
 
 // isMask tells null_fields and empty_fields.
 func isMask(fd protoreflect.FieldDescriptor) bool {
-	if fd.Kind() == protoreflect.StringKind && fd.IsList() {
-		location, _ := bindingOf(fd)
-		return location == apiv1.Location_LOCATION_NONE && (fd.Name() == "null_fields" || fd.Name() == "empty_fields")
+	if fd.Name() != "null_fields" && fd.Name() != "empty_fields" {
+		return false
 	}
-	return fd.Kind() == protoreflect.MessageKind && !fd.IsList() && !fd.IsMap() &&
-		fd.Message().FullName() == "google.protobuf.FieldMask"
+	location, _ := bindingOf(fd)
+	return location == apiv1.Location_LOCATION_NONE && fd.Kind() == protoreflect.StringKind && fd.IsList()
 }
 
 // queryable checks that a field can be written as a query: scalars, lists of

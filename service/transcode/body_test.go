@@ -97,7 +97,7 @@ func requestWire(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, doc []
 		if err := proto.Unmarshal(wire, message); err != nil {
 			t.Fatal(err)
 		}
-		list := pathsOf(message, d.Fields().ByName("empty_fields"))
+		list := message.Mutable(d.Fields().ByName("empty_fields")).List()
 		for _, path := range empties {
 			list.Append(protoreflect.ValueOfString(path))
 		}

@@ -37,11 +37,10 @@ func TestCompileRefuses(t *testing.T) {
 		{"verb", `id:"x" path:"/x"`, "optional string a = 1;", "", "verb"},
 		{"query map", `id:"x" verb:VERB_GET path:"/x"`, "map<string, string> a = 1;", "", "no form for maps"},
 		{"query value", `id:"x" verb:VERB_GET path:"/x"`, "google.protobuf.Struct a = 1;", "", "no form for free"},
-		{"mask", `id:"x" verb:VERB_PUT path:"/x"`, "google.protobuf.FieldMask a = 1;", "", "null_fields or empty_fields"},
 		{"body twice", `id:"x" verb:VERB_PUT path:"/x"`, `optional string a = 1; optional string b = 2 [(meraki.api.v1.binding) = {name: "a"}];`, "", "two fields of the body"},
 		{"many fields", `id:"x" verb:VERB_GET path:"/x"`, "", manyFields(), "300 fields"},
 	} {
-		text := `syntax = "proto3"; package t.v1; import "google/protobuf/struct.proto"; import "google/protobuf/field_mask.proto"; import "meraki/api/v1/operation.proto";
+		text := `syntax = "proto3"; package t.v1; import "google/protobuf/struct.proto"; import "meraki/api/v1/operation.proto";
 			service S { rpc X(XRequest) returns (Y) { option (meraki.api.v1.operation) = {` + row.operation + `}; } }
 			message XRequest {` + row.request + `} message Y {` + row.response + `}`
 		service, err := compileWith("t.proto", &protocompile.SourceResolver{Accessor: func(path string) (io.ReadCloser, error) {

@@ -93,7 +93,7 @@ func (r filler) message(m protoreflect.Message, depth int) {
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		switch {
-		case refIs(fd, "meraki.api.v1.PageInfo"), refIs(fd, "google.protobuf.FieldMask"), depth > 8:
+		case refIs(fd, "meraki.api.v1.PageInfo"), depth > 8:
 		case fd.Name() == "null_fields", fd.Name() == "empty_fields", fd.Name() == "additional_properties" && !r.additional:
 		case fd.IsList():
 			list := m.Mutable(fd).List()

@@ -29,17 +29,9 @@ func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
 		index int
 	}{{nulls, p.nulls}, {empties, p.empties}} {
 		for i := 0; i < len(one.wire); {
-			f := &p.request.fields[one.index]
-			name, paths := f.name, uint64(f.tag)
-			if f.shape == single {
-				paths = 1<<3 | wireBytes // of the FieldMask
-			}
-			tag, at := uvarint(one.wire, i)
-			path, next := payload(one.wire, max(at, 0))
-			if at < 0 || next < 0 || tag != paths {
-				w.broken()
-				return nil, w.in(name)
-			}
+			name := p.request.fields[one.index].name
+			_, at := uvarint(one.wire, i)
+			path, next := payload(one.wire, at)
 			if !p.addMask(w, root, &mask{path: string(path), from: name, empty: one.index == p.empties}) {
 				return nil, false
 			}
@@ -50,17 +42,6 @@ func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
 		return nil, true
 	}
 	return root, true
-}
-
-// paths gives what a record of null_fields or empty_fields adds to its paths: the
-// record itself, or what is in the FieldMask.
-func (f *field) paths(record []byte) []byte {
-	if f.shape == list {
-		return record
-	}
-	_, at := uvarint(record, 0)
-	content, _ := payload(record, at)
-	return content
 }
 
 // addMask follows the path of named through the types and marks where it ends.

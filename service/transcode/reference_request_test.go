@@ -126,7 +126,7 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 			if fd == nil || !m.Has(fd) {
 				continue
 			}
-			paths := pathsOf(m, fd)
+			paths := m.Get(fd).List()
 			for i := range paths.Len() {
 				refMask(c.op, m.Descriptor(), body, strings.Split(paths.Get(i).String(), "."), mask == "empty_fields")
 			}

@@ -234,7 +234,7 @@ func requestSeed(t testing.TB, id, text string) []byte {
 			t.Fatal(err)
 		}
 		delete(members, name)
-		list := pathsOf(m, m.Descriptor().Fields().ByJSONName(name))
+		list := m.Mutable(m.Descriptor().Fields().ByJSONName(name)).List()
 		for _, path := range strings.Split(paths, ",") {
 			list.Append(protoreflect.ValueOfString(path))
 		}
@@ -253,15 +253,6 @@ func requestSeed(t testing.TB, id, text string) []byte {
 		t.Fatal(err)
 	}
 	return wire
-}
-
-// pathsOf gives the paths of null_fields or empty_fields, to be added to.
-func pathsOf(m protoreflect.Message, fd protoreflect.FieldDescriptor) protoreflect.List {
-	if fd.IsList() {
-		return m.Mutable(fd).List()
-	}
-	mask := m.Mutable(fd).Message()
-	return mask.Mutable(mask.Descriptor().Fields().ByName("paths")).List()
 }
 
 // requestSeeds: the operation's id in front of the wire.
