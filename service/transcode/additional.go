@@ -98,7 +98,9 @@ func (w *writer) hidden(m *message, f *field, b, wire []byte, i int, part *mask)
 		return -1
 	}
 	switch {
-	case f.retired != nil && !f.retired.replaced(b):
+	case f.retired != nil && f.retired.replaced(b):
+		return w.superseded(m, f, b, wire, i)
+	case f.retired != nil:
 		return w.retiredMember(f.retired, wire, i, part)
 	case f.tag != m.additional:
 		return next

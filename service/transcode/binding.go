@@ -95,16 +95,26 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 	}
 	m.index(func(i int) bool { return p.bindings[i].location == inBody })
 	m.retire(d)
-	for i := range m.fields {
-		if old := m.fields[i].retired; old != nil && p.bindings[old.heir].location != inPath {
-			p.bindings[i].location = p.bindings[old.heir].location
-			p.bindings[i].key = queryKey(old.as.json())
+	p.bindRetired(d)
+	return nil
+}
+
+// bindRetired gives retired fields the places of their properties.
+func (p *Plan) bindRetired(d protoreflect.MessageDescriptor) {
+	for i := range p.request.fields {
+		f, bound := &p.request.fields[i], &p.bindings[i]
+		switch old := f.retired; {
+		case old != nil && p.bindings[old.heir].location == inPath: // which is there, or the request is refused
+		case old != nil:
+			bound.location = p.bindings[old.heir].location
+			bound.key = queryKey(old.as.json())
 			if old.as.shape == list {
-				p.bindings[i].key += listKey
+				bound.key += listKey
 			}
+		case isRetired(d.Fields().ByNumber(protoreflect.FieldNumber(f.number))):
+			bound.location = unsent
 		}
 	}
-	return nil
 }
 
 // endsIn tells whether a path is called after a list: l3FirewallRules after rules.

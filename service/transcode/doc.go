@@ -35,7 +35,9 @@
 //	an additional property that has a value already  | refused: in its field, by a mask, in the path
 //	additional properties in a query                 | refused, and so in every GET and DELETE
 //	a body of more than 16 MiB                       | refused
-//	a retired field                                  | sent as its property, unless the newer field is there
+//	a retired field                                  | sent as its property
+//	a retired field and the newer one of its property | sent once when they say the same; else refused
+//	a retired field that has no place any more       | refused
 //
 // What an answer can hold, and what comes of it. "Kept" is a property whose
 // field is absent and that stands in the additional_properties of its object as

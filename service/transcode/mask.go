@@ -58,9 +58,12 @@ func (p *Plan) addMask(w *writer, root, named *mask) bool {
 			if f != nil {
 				m = f.message
 			}
-			n := slices.IndexFunc(m.fields, func(f field) bool { return f.name == part && f.key != hiddenKey })
+			n := slices.IndexFunc(m.fields, func(f field) bool { return f.name == part && (f.key != hiddenKey || f.retired != nil) })
 			if n < 0 {
 				return named.fail(w, "names a field that does not exist (names as in the proto, dots between them)")
+			}
+			if old := m.fields[n].retired; old != nil {
+				n = old.heir // null is null, whatever the type was
 			}
 			if f == nil && p.bindings[n].location != inBody {
 				return named.fail(w, "names a field that is not part of the body")
@@ -158,6 +161,9 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 		next := 0
 		if old := f.retired; old != nil && len(region) > 0 {
 			if old.replaced(b) {
+				if w.superseded(p.request, f, b, region, 0) < 0 {
+					return false
+				}
 				continue
 			}
 			if named := root.of(old.heir); named != nil {
@@ -171,6 +177,8 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 		case part != nil:
 			ok = w.maskedMember(f, region, part)
 		case len(region) == 0:
+		case location == unsent:
+			return w.unsent(f)
 		case location == inQuery:
 			next = w.parameter(p.bindings[n].key, f, region, 0)
 		case location == inBody && n == p.whole:

@@ -59,6 +59,8 @@ const (
 	inPath
 	inQuery
 	inBody
+	// unsent: a retired field that nothing can be sent for.
+	unsent
 )
 
 // A piece of a path template: text, and the request field that follows it.

@@ -14,6 +14,9 @@ func refMask(op *apiv1.Operation, d protoreflect.MessageDescriptor, object map[s
 	if fd == nil || fd.Name() == "additional_properties" {
 		panic(&refError{"no field " + path[0]})
 	}
+	if heir := refHeir(fd); heir != nil {
+		fd = heir
+	}
 	_, name := refBinding(fd)
 	if op != nil {
 		var loc apiv1.Location

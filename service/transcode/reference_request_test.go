@@ -86,6 +86,9 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 		if heir := refHeir(fd); heir != nil {
 			loc, _ = refLocation(c.op, heir)
 		}
+		if fd.Options().(*descriptorpb.FieldOptions).GetDeprecated() && (loc == apiv1.Location_LOCATION_NONE || loc == apiv1.Location_LOCATION_PATH) {
+			return nil, &refError{"no place for " + name}
+		}
 		switch loc {
 		case apiv1.Location_LOCATION_PATH:
 			values[name] = refText(fd, m.Get(fd))
@@ -212,16 +215,24 @@ func refHeir(fd protoreflect.FieldDescriptor) protoreflect.FieldDescriptor {
 	return refByKey(fd.ContainingMessage(), name)
 }
 
-// refReplaced tells whether a message has a retired field's property in a newer one.
+// refReplaced tells whether a message has a retired field's property in a newer
+// one, which has to say the same.
 func refReplaced(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
 	heir := refHeir(fd)
 	if heir == nil {
 		return false
 	}
 	_, name := refBinding(fd)
-	return m.Has(heir) || slices.ContainsFunc(refOlder(m.Descriptor(), name), func(old protoreflect.FieldDescriptor) bool {
-		return old.Number() > fd.Number() && m.Has(old)
-	})
+	for _, newer := range append([]protoreflect.FieldDescriptor{heir}, refOlder(m.Descriptor(), name)...) {
+		if !m.Has(newer) || newer != heir && newer.Number() <= fd.Number() {
+			continue
+		}
+		if was, is := refJSON(fd, m.Get(fd)), refJSON(newer, m.Get(newer)); fd.IsList() || newer.IsList() || !sameScalar(was, is) {
+			panic(&refError{"two values for " + name})
+		}
+		return true
+	}
+	return false
 }
 
 // refPut sets a member that must not be there yet.

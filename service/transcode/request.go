@@ -143,7 +143,9 @@ func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
 		f := &m.fields[done]
 		if old := f.retired; old != nil {
 			if old.replaced(b) {
-				i = skipValue(b, at, tag)
+				if i = w.superseded(m, f, b, b, i); i < 0 {
+					return false
+				}
 				continue
 			}
 			f = &old.as
@@ -157,6 +159,8 @@ func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
 			} else {
 				i = w.member(f, b, i)
 			}
+		case unsent:
+			return w.unsent(f)
 		default:
 			i = skipValue(b, at, tag)
 		}

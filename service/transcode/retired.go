@@ -1,6 +1,9 @@
 package transcode
 
 import (
+	"bytes"
+	"encoding/json"
+	"reflect"
 	"regexp"
 	"slices"
 
@@ -15,7 +18,9 @@ import (
 // bound to nothing, and a field with a version in its name has the property
 // now. Clients that were built before know the retired field alone. So in an
 // answer it gets the value, too, where the value fits; in a request it is sent
-// when the newer field is absent.
+// when the newer field is absent. Both may stand in a request that was copied
+// from an answer; where they say different things, nobody knows which one is
+// meant, and the request is refused.
 type retirement struct {
 	// as is the field with the property's key.
 	as field
@@ -109,4 +114,76 @@ func (w *writer) retiredMember(r *retirement, wire []byte, i int, part *mask) (n
 		return -1
 	}
 	return w.member(&r.as, wire, i)
+}
+
+// superseded passes over the records of a retired field from i of wire on, whose
+// message b has the property in a newer field, too; -1 when the two differ.
+func (w *writer) superseded(m *message, f *field, b, wire []byte, i int) (next int) {
+	was := writer{depth: w.depth, bound: w.bound}
+	next, some := was.records(&f.retired.as, wire, i)
+	if next < 0 {
+		w.err, w.named = was.err, was.named
+		w.in(f.name)
+		return -1
+	}
+	newer, region := f.retired.newest(w, m, b)
+	if newer == nil || !some {
+		return next // broken wire is told by its own field
+	}
+	is := writer{depth: w.depth, bound: w.bound}
+	if end, some := is.records(newer, region, 0); end < 0 || some && (reads(is.out, &f.retired.as, was.out) || reads(was.out, newer, is.out)) {
+		return next
+	}
+	w.fail("it and %s are one property and have different values; use %s and leave this one out; nothing was sent", newer.name, newer.name)
+	w.in(f.name)
+	return -1
+}
+
+// newest gives the newest field of a message that has the property, and its records.
+func (r *retirement) newest(w *writer, m *message, b []byte) (f *field, region []byte) {
+	if b = w.inOrder(m, b); b == nil {
+		return nil, nil
+	}
+	records, _ := w.split(m, b)
+	for _, number := range r.newer {
+		at := m.byNumber(uint64(number), 0)
+		n := slices.IndexFunc(records, func(one record) bool { return one.field == at })
+		if n < 0 {
+			continue
+		}
+		region, _ = cutRecords(b, records[n:], at)
+		if f = &m.fields[at]; f.retired != nil {
+			f = &f.retired.as
+		}
+		return f, region
+	}
+	return nil, nil
+}
+
+// reads tells whether a JSON value that is read into a field is another JSON
+// value of that field.
+func reads(doc []byte, into *field, want []byte) bool {
+	r := reader{src: doc}
+	if r.value(into, 0) != len(doc) {
+		return false
+	}
+	var w writer
+	if next, some := w.records(into, r.dst, 0); next < 0 || !some {
+		return false
+	}
+	return reflect.DeepEqual(tree(w.out), tree(want))
+}
+
+// tree is a JSON value of the writer's, with its numbers as text.
+func tree(doc []byte) (v any) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	_ = d.Decode(&v)
+	return v
+}
+
+// unsent refuses a retired field that nothing can be sent for.
+func (w *writer) unsent(f *field) bool {
+	w.fail("the operation has no place for it any more: leave it out; nothing was sent")
+	return w.in(f.name)
 }

@@ -243,6 +243,15 @@ func (w *writer) members(key string, f *field, p []byte) bool {
 		tag, _ := uvarint(p, i)
 		done = m.byNumber(tag>>3, done+1)
 		member := &m.fields[done]
+		if old := member.retired; old != nil {
+			if old.replaced(p) {
+				if i = w.superseded(m, member, p, p, i); i < 0 {
+					return false
+				}
+				continue
+			}
+			member = &old.as
+		}
 		if member.key == hiddenKey {
 			return w.declaredOnly()
 		}
