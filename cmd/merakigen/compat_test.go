@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"testing"
 
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -42,4 +43,13 @@ func setOf(files *protoregistry.Files) *descriptorpb.FileDescriptorSet {
 func ours(f protoreflect.FileDescriptor) bool {
 	p := string(f.Package())
 	return strings.HasPrefix(p, "meraki.") && p != "meraki.api.v1" && p != "meraki.broker.v1"
+}
+
+func contractOf(t *testing.T, files *protoregistry.Files) *contract.Contract {
+	t.Helper()
+	c, err := contract.New(setOf(files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -15,7 +15,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 
@@ -234,13 +233,4 @@ func TestDocumentFigures(t *testing.T) {
 	if shared < 193 {
 		t.Errorf("%d messages are shared by operations of one resource; measured are 193 resources", shared)
 	}
-}
-
-func contractOf(t *testing.T, files *protoregistry.Files) *contract.Contract {
-	t.Helper()
-	c, err := contract.New(setOf(files))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/lock"
+	"github.com/merakibroker/merakibroker/service/contract"
 )
 
 // TestGoldens runs each history in testdata: documents 1.json, 2.json ... one
@@ -38,10 +39,12 @@ func TestGoldens(t *testing.T) {
 func history(t *testing.T, dir string) {
 	t.Helper()
 	var before *protoregistry.Files
+	var steps []*contract.Contract
 	lying := map[string][]byte{}
 	for n := 1; ; n++ {
 		document, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("%d.json", n)))
 		if os.IsNotExist(err) {
+			olderClients(t, steps)
 			return
 		}
 		if err != nil {
@@ -61,7 +64,19 @@ func history(t *testing.T, dir string) {
 				t.Errorf("step %d: %s", n, line)
 			}
 		}
+		steps = append(steps, contractOf(t, after))
 		before, lying = after, made.files
+	}
+}
+
+// olderClients asks the contract of the last step with the protos of each.
+func olderClients(t *testing.T, steps []*contract.Contract) {
+	t.Helper()
+	last := steps[len(steps)-1]
+	for _, step := range steps {
+		for _, m := range step.Methods() {
+			oldClient(t, m, last.RPC(m.Name))
+		}
 	}
 }
 

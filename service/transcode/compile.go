@@ -74,6 +74,9 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 		if f.json() == "items" && f.shape == list {
 			p.rows = f
 		}
+		if f.wholeBeside(m) && string(fd.Name()) != op.GetResponseField() {
+			p.free = f
+		}
 	}
 	if p.root != nil && p.root.shape == list { // the rows, by whatever name an object has them
 		p.rows = p.root
@@ -83,6 +86,13 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 		return fmt.Errorf("%s has no field %q to take the document", d.FullName(), op.GetResponseField())
 	}
 	return nil
+}
+
+// wholeBeside tells a field that took the whole document when that was of any
+// form. The document has been described since, and clients from before know no
+// other field.
+func (f *field) wholeBeside(m *message) bool {
+	return f.key == hiddenKey && f.shape == single && (f.kind == kindStruct || f.kind == kindValue) && f.tag != m.additional && f.retired == nil
 }
 
 // message describes a message type, from the cache where it is known.

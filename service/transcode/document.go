@@ -40,6 +40,7 @@ func (p *Plan) document(w *writer, b []byte) bool {
 			if additional == nil {
 				additional = []byte{}
 			}
+		case p.free != nil && uint32(tag) == p.free.tag: // a copy
 		case uint32(tag) != p.page:
 			fields = true
 		}

@@ -129,14 +129,27 @@ func (r *reference) response(c *corner, doc []byte) (proto.Message, error) {
 		r.drift("", LeftOut)
 	}
 	if took {
+		r.beside(m, n)
 		return m, nil
 	}
 	m = dynamicpb.NewMessage(c.method.Output())
+	document := n
 	if n.kind != '{' {
 		n = &node{kind: '{', keys: []string{"_json"}, values: []*node{n}}
 	}
 	r.keep(m, n)
+	r.beside(m, document)
 	return m, nil
+}
+
+// beside fills a field that had the whole document before that was described.
+func (r *reference) beside(m protoreflect.Message, n *node) {
+	fd := m.Descriptor().Fields().ByName("value")
+	if fd == nil || n.kind == 'n' || refIs(fd, "google.protobuf.Struct") && n.kind != '{' {
+		return
+	}
+	r.quiet = true
+	r.field(m, fd, n, "", false)
 }
 
 // value gives the last value under a key; nil when there is none.

@@ -24,7 +24,8 @@ type Page struct {
 // where it broke have been given already.
 //
 // The wire is at most seven times as long as the document (a list of one-digit
-// numbers in a free-form value), and mostly shorter.
+// numbers in a free-form value), and mostly shorter. A response that had the whole
+// document in one free field before has it there, too, which is that much again.
 func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d Drift)) ([]byte, error) {
 	kept := len(dst)
 	// Names become numbers: three quarters of the document is more than an
@@ -38,6 +39,9 @@ func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d D
 	}
 	if r.errors != nil {
 		return dst[:kept], p.answeredWithErrors(&r)
+	}
+	if p.free != nil {
+		r.beside(p.free)
 	}
 	if page != nil && p.page != 0 {
 		r.dst = appendPage(r.dst, p.page, page)
@@ -176,6 +180,21 @@ func (r *reader) otherForm(p *Plan, start int) {
 	if tag := p.response.additional; tag != 0 && !hasField(r.dst[start:], int32(tag>>3)) {
 		r.dst = append(appendVarint(r.dst, uint64(tag)), 0)
 	}
+}
+
+// beside appends the whole document to a field of any form, if it fits there. What
+// a double would change has been reported.
+func (r *reader) beside(f *field) {
+	i := space(r.src, 0)
+	if i == len(r.src) || f.kind == kindStruct && r.src[i] != '{' {
+		return
+	}
+	drift, kept := r.drift, len(r.dst)
+	r.drift = nil
+	if r.value(f, i) < 0 {
+		r.dst = r.dst[:kept]
+	}
+	r.drift = drift
 }
 
 // wholeKey is the property that stands for a document that is no object, as in

@@ -13,7 +13,7 @@ import (
 )
 
 // responseCorners are the operations whose responses differ in kind.
-var responseCorners = []string{"getThings", "getThing", "getShelf", "getTable", "getFree", "getAny", "getGrid", "deleteThing"}
+var responseCorners = []string{"getThings", "getThing", "getShelf", "getTable", "getFree", "getAny", "getDescribed", "getListed", "getGrid", "deleteThing"}
 
 // compareResponse reads a document with both readers and wants the same from both.
 func compareResponse(t *testing.T, c *corner, doc []byte) {

@@ -15,6 +15,9 @@ func (f Facts) Words() []string {
 	case f.Asked:
 		say("Required in a request.")
 	}
+	if f.Whole {
+		say("The whole document, for clients from before it was described: the fields beside it say the same.")
+	}
 	if len(f.Enum) > 0 {
 		out = append(out, "Known", "values:")
 		for i, v := range f.Enum {

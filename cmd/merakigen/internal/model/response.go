@@ -118,6 +118,7 @@ func (b *builder) lockedShape(op *Operation, t Type) *response {
 		r := whole("value", Type{Kind: Struct})
 		if t.Kind == Message && t.Label == One {
 			r.whole, r.free = false, true
+			r.object.Props[0].Facts.Whole = true
 			r.object.Props = append(r.object.Props, t.Object.Props...)
 		}
 		return r

@@ -87,7 +87,9 @@ type Prop struct {
 type Facts struct {
 	Required bool
 	// Asked: required where the message stands in a request.
-	Asked                               bool
+	Asked bool
+	// Whole: it takes the whole document, and the fields beside it the same.
+	Whole                               bool
 	Enum                                []string
 	Minimum, Maximum, MaxItems, Default string
 	Stage                               string
@@ -192,7 +194,7 @@ func (t Type) unite(from Type, clash func(string, Type, Type)) {
 }
 
 func (f *Facts) unite(from Facts) {
-	f.Required, f.Asked = f.Required || from.Required, f.Asked || from.Asked
+	f.Required, f.Asked, f.Whole = f.Required || from.Required, f.Asked || from.Asked, f.Whole || from.Whole
 	for _, v := range from.Enum {
 		if len(f.Enum) > 0 && !slices.Contains(f.Enum, v) {
 			f.Enum = append(slices.Clone(f.Enum), v)
