@@ -75,7 +75,7 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 			p.rows = f
 		}
 		if f.wholeBeside(m) && string(fd.Name()) != op.GetResponseField() {
-			p.free = f
+			p.beside = append(p.beside, f)
 		}
 	}
 	if p.root != nil && p.root.shape == list { // the rows, by whatever name an object has them
@@ -88,11 +88,11 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 	return nil
 }
 
-// wholeBeside tells a field that took the whole document when that was of any
-// form. The document has been described since, and clients from before know no
-// other field.
+// wholeBeside tells a field that took the whole document when that was one value,
+// mostly of any form. The document has been described since, and clients from
+// before know no other field.
 func (f *field) wholeBeside(m *message) bool {
-	return f.key == hiddenKey && f.shape == single && (f.kind == kindStruct || f.kind == kindValue) && f.tag != m.additional && f.retired == nil
+	return f.key == hiddenKey && f.shape != list && f.kind < kindMessage && f.tag != m.additional && f.retired == nil
 }
 
 // message describes a message type, from the cache where it is known.

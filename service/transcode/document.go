@@ -1,5 +1,7 @@
 package transcode
 
+import "slices"
+
 // Document writes a response message as the JSON document that it came from:
 // Response the other way round. Pages are not part of a document. A root that
 // is absent is null.
@@ -40,7 +42,7 @@ func (p *Plan) document(w *writer, b []byte) bool {
 			if additional == nil {
 				additional = []byte{}
 			}
-		case p.free != nil && uint32(tag) == p.free.tag: // a copy
+		case slices.ContainsFunc(p.beside, func(f *field) bool { return uint32(tag) == f.tag }): // a copy
 		case uint32(tag) != p.page:
 			fields = true
 		}

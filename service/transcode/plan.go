@@ -39,9 +39,9 @@ type Plan struct {
 	// properties: a document that is an object is read into the response's fields,
 	// as there is no root, or the root is a list.
 	properties bool
-	// free takes the whole document beside what stands in the other fields; nil when
-	// there is none.
-	free *field
+	// beside are fields that take the whole document, where it fits, beside what
+	// stands in the others.
+	beside []*field
 	// page is the wire tag of the page_info field; 0 when there is none.
 	page uint32
 }

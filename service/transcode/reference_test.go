@@ -144,12 +144,13 @@ func (r *reference) response(c *corner, doc []byte) (proto.Message, error) {
 
 // beside fills a field that had the whole document before that was described.
 func (r *reference) beside(m protoreflect.Message, n *node) {
-	fd := m.Descriptor().Fields().ByName("value")
-	if fd == nil || n.kind == 'n' || refIs(fd, "google.protobuf.Struct") && n.kind != '{' {
-		return
-	}
 	r.quiet = true
-	r.field(m, fd, n, "", false)
+	if fd := m.Descriptor().Fields().ByName("value"); fd != nil && n.kind != 'n' && (n.kind == '{' || !refIs(fd, "google.protobuf.Struct")) {
+		r.field(m, fd, n, "", false)
+	}
+	if fd := m.Descriptor().Fields().ByName("values"); fd != nil && fd.IsMap() && n.kind == '{' && r.field(m, fd, n, "", false) != refTook {
+		m.Clear(fd)
+	}
 }
 
 // value gives the last value under a key; nil when there is none.

@@ -25,7 +25,7 @@ type Page struct {
 //
 // The wire is at most seven times as long as the document (a list of one-digit
 // numbers in a free-form value), and mostly shorter. A response that had the whole
-// document in one free field before has it there, too, which is that much again.
+// document in one field before has it there, too, which is that much again.
 func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d Drift)) ([]byte, error) {
 	kept := len(dst)
 	// Names become numbers: three quarters of the document is more than an
@@ -40,8 +40,8 @@ func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d D
 	if r.errors != nil {
 		return dst[:kept], p.answeredWithErrors(&r)
 	}
-	if p.free != nil {
-		r.beside(p.free)
+	for _, f := range p.beside {
+		r.beside(f)
 	}
 	if page != nil && p.page != 0 {
 		r.dst = appendPage(r.dst, p.page, page)
@@ -182,17 +182,13 @@ func (r *reader) otherForm(p *Plan, start int) {
 	}
 }
 
-// beside appends the whole document to a field of any form, if it fits there. What
-// a double would change has been reported.
+// beside appends the whole document to a field, if it fits there. What differs has
+// been reported.
 func (r *reader) beside(f *field) {
-	i := space(r.src, 0)
-	if i == len(r.src) || f.kind == kindStruct && r.src[i] != '{' {
-		return
-	}
 	drift, kept := r.drift, len(r.dst)
 	r.drift = nil
-	if r.value(f, i) < 0 {
-		r.dst = r.dst[:kept]
+	if i := space(r.src, 0); i < len(r.src) && r.value(f, i) < 0 {
+		r.dst, r.depth, r.elements, r.freeLevel = r.dst[:kept], 0, 0, 0
 	}
 	r.drift = drift
 }
