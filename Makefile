@@ -63,8 +63,8 @@ profile:
 	go run ./cmd/merakibench -scenario small-calls -profile cmd/merakid/default.pgo
 
 # The vendor's document is the judge of the contract.
-document: $(SPEC) $(SPEC_OLDER)
-	MERAKI_OPENAPI_OLDER=$(abspath $(SPEC_OLDER)) MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
+document: $(BUF) $(SPEC) $(SPEC_OLDER)
+	BUF=$(BUF) MERAKI_OPENAPI_OLDER=$(abspath $(SPEC_OLDER)) MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
 	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -run TestEveryRPC ./service
 
 fuzz:
