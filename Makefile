@@ -25,7 +25,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document fuzz generate generated breaking baseline stubs examples manifests mesh clients profile
+.PHONY: run test soak setup check unit document mutations fuzz generate generated breaking baseline stubs examples manifests mesh clients profile
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -66,6 +66,11 @@ profile:
 document: $(BUF) $(SPEC) $(SPEC_OLDER)
 	BUF=$(BUF) MERAKI_OPENAPI_OLDER=$(abspath $(SPEC_OLDER)) MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
 	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -run TestEveryRPC ./service
+
+# The document's examples, each changed a hundred times at random, have to come back
+# from the wire as they were. `make document` changes each a few times.
+mutations: $(SPEC)
+	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -count=1 -run TestMutated ./service/transcode -v -args -mutations 100
 
 fuzz:
 	sh .ci/fuzz $(FUZZTIME)

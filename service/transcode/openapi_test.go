@@ -192,8 +192,9 @@ var overridden = func() map[string]bool {
 	return all
 }()
 
-// mutations is how many times the examples of an operation are changed.
-const mutations = 100
+// mutations is how many times each example is changed: a few in every run, and 100 by
+// `make mutations`.
+var mutations = flag.Int("mutations", 4, "how many times each of the vendor's examples is changed")
 
 // seedOf makes the random numbers of one example; a failure names them.
 func seedOf(t *testing.T, e example, n int) mutator {
@@ -216,7 +217,7 @@ func TestMutatedResponses(t *testing.T) {
 	var sum difference
 	for _, e := range all.responses {
 		p, m := planOf(t, c, compiler, e.operation)
-		for n := range mutations {
+		for n := range *mutations {
 			doc := seedOf(t, e, n).document(e.document)
 			d := compareRoundTrip(t, p, doc)
 			sum.nulls, sum.empties, sum.times = sum.nulls+d.nulls, sum.empties+d.empties, sum.times+d.times
@@ -232,7 +233,7 @@ func TestMutatedResponses(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("seed %d: %d examples, %d mutations each; absent are %d nulls, %d empty lists or maps, %d empty date-times", *mutationSeed, len(all.responses), mutations, sum.nulls, sum.empties, sum.times)
+	t.Logf("seed %d: %d examples, %d mutations each; absent are %d nulls, %d empty lists or maps, %d empty date-times", *mutationSeed, len(all.responses), *mutations, sum.nulls, sum.empties, sum.times)
 }
 
 // TestMutatedRequests: every request example, changed at random and read into the
@@ -245,7 +246,7 @@ func TestMutatedRequests(t *testing.T) {
 		if m.Operation.GetVerb() == apiv1.Verb_VERB_DELETE {
 			continue // takes what is declared
 		}
-		for n := range mutations {
+		for n := range *mutations {
 			doc := seedOf(t, e, n).document(e.document)
 			if p.whole >= 0 {
 				// A body that is a list has no object around it that could hold what is no
@@ -262,7 +263,7 @@ func TestMutatedRequests(t *testing.T) {
 			break
 		}
 	}
-	t.Logf("seed %d: %d examples, %d mutations each", *mutationSeed, len(all.requests), mutations)
+	t.Logf("seed %d: %d examples, %d mutations each", *mutationSeed, len(all.requests), *mutations)
 }
 
 // rows tells a document that is a list of objects.
@@ -301,7 +302,7 @@ func compareSent(t *testing.T, p *Plan, m *contract.Method, doc []byte, fields *
 		t.Fatal(err)
 	}
 	var d difference
-	d.compare("$", want, got, false)
+	d.compare("$", want, got, bodyPlan(p, fields).rootField(want), false)
 	if len(d.found) > 0 {
 		t.Errorf("%s: %.2000s\nwas sent as %.2000s:\n%s", p.operation, doc, r.Body, strings.Join(d.found, "\n"))
 	}
@@ -336,7 +337,8 @@ func TestRequestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := new(difference)
-		d.compare("$", bodyOf(t, p, e.document), got, false)
+		want := bodyOf(t, p, e.document)
+		d.compare("$", want, got, bodyPlan(p, p.request).rootField(want), false)
 		for _, found := range d.found {
 			t.Errorf("%s: %s", e.operation, found)
 		}

@@ -227,7 +227,7 @@ func refReplaced(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
 		if !m.Has(newer) || newer != heir && newer.Number() <= fd.Number() {
 			continue
 		}
-		if was, is := refJSON(fd, m.Get(fd)), refJSON(newer, m.Get(newer)); fd.IsList() || newer.IsList() || !sameScalar(was, is) {
+		if was, is := refJSON(fd, m.Get(fd)), refJSON(newer, m.Get(newer)); fd.IsList() || newer.IsList() || !sameScalar(was, is, true) {
 			panic(&refError{"two values for " + name})
 		}
 		return true
