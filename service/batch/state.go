@@ -74,3 +74,12 @@ func decode(document []byte) any {
 	}
 	return v
 }
+
+// leading gives the JSON document with which a text begins; nil when there is none.
+func leading(text string) []byte {
+	var raw json.RawMessage
+	if json.NewDecoder(strings.NewReader(text)).Decode(&raw) != nil {
+		return nil
+	}
+	return raw
+}
