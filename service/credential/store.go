@@ -93,8 +93,8 @@ func NewStore(c Config, files *secretfile.Watcher, environ func(string) (string,
 	return s, nil
 }
 
-// replace puts the keys of a file in. Those that have gone from it stay behind
-// them for a while; marks of rejection stay with their keys.
+// replace takes the keys of a file. Keys that are no longer in the file stay behind
+// them for keepReplaced. A key that is still in the file stays rejected if it was.
 func (s *Store) replace(e *entry, keys []dashboard.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *Store) replace(e *entry, keys []dashboard.Key) {
 		next = append(next, h)
 	}
 	for _, h := range e.keys {
-		// What was replaced twice has had its time.
+		// A key that was replaced before is not kept for another replacement.
 		if h.until.IsZero() && !slices.ContainsFunc(keys, func(k dashboard.Key) bool { return k.ID() == h.key.ID() }) {
 			h.until = now.Add(keepReplaced)
 			next = append(next, h)
@@ -121,8 +121,8 @@ func (e *entry) find(k dashboard.Key) int {
 	return slices.IndexFunc(e.keys, func(h held) bool { return h.key.ID() == k.ID() })
 }
 
-// current is the key to use now: the first that is neither past its time
-// nor rejected a moment ago; the file's first when all were.
+// current is the key to use now: the first that has neither expired nor been
+// rejected within holdRejected. When all have, it is the file's first.
 func (e *entry) current(now time.Time) dashboard.Key {
 	for _, h := range e.keys {
 		if !now.Before(h.rejected) && (h.until.IsZero() || now.Before(h.until)) {
@@ -226,10 +226,10 @@ func (s *Store) each(of func(*entry) bool) []dashboard.Key {
 	return out
 }
 
-// Rejected takes note that the Dashboard answered 401 to a key, and gives the
-// key to try instead; false when there is none, and the answer has to stand. For
-// a minute the other key goes first. The file is looked at at once: what was
-// rejected may have been replaced already.
+// Rejected records that the Dashboard answered 401 to a key, and gives the key to
+// try instead; false when there is none: then the 401 is the call's answer. For a
+// minute the other key goes first. The file is read at once, because the rejected
+// key may have been replaced there already.
 //
 // The other key is of the entry that the first one was picked from, so that it
 // serves the same callers and organizations. Another entry that happens to hold the

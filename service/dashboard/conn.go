@@ -143,6 +143,8 @@ func socket(c net.Conn) *conn {
 		case *conn:
 			return t
 		default:
+			// The transport dials through this package alone; another kind of
+			// connection is a fault of the program, not of what came in.
 			panic("dashboard: a connection that was not dialled here")
 		}
 	}

@@ -66,7 +66,7 @@ const anonymousID = "anonymous"
 // String gives the caller's name.
 func (c Caller) String() string { return c.ID }
 
-// An introduced is the context of a call whose caller is known.
+// An introduced is a context that holds the caller, made by With.
 type introduced struct {
 	context.Context
 	caller Caller
@@ -74,13 +74,12 @@ type introduced struct {
 
 type contextKey struct{}
 
-// With gives a context in which the caller is known, and whose metadata holds none
-// of the headers that name one: nothing behind this room can believe them, or pass
-// them on.
+// With gives a context that holds the caller. Its metadata no longer has the headers
+// that name a caller, so that no later stage can believe them or pass them on.
 func With(ctx context.Context, c Caller) context.Context { return &introduced{ctx, c} }
 
-// Value gives the caller, and the metadata without what names one. Few ask for
-// metadata behind this room, so it is taken out only when somebody does.
+// Value gives the caller, and the metadata without the headers that name one. Few
+// later stages read the metadata, so the headers are removed only when one does.
 func (k *introduced) Value(key any) any {
 	if key == (contextKey{}) {
 		return &k.caller

@@ -62,8 +62,8 @@ func (s *keySource) load(contents [][]byte) error {
 	return nil
 }
 
-// read takes a document apart, and warns of keys that cannot be used: once, until
-// they are others.
+// read parses a document. It warns of keys that cannot be used, once for the same
+// keys.
 func (s *keySource) read(document []byte) (keySet, error) {
 	set, skipped, err := parseKeySet(document)
 	s.skipped.Store(int64(len(skipped)))
@@ -135,7 +135,7 @@ func (s *keySource) renew(ctx context.Context) bool {
 			s.mu.Unlock()
 			return false
 		}
-		s.busy = true // as good as under way: who comes next waits for the same one
+		s.busy = true // a fetch has been asked for: the next caller waits for the same one
 		s.wanted <- struct{}{}
 	}
 	s.mu.Unlock()

@@ -17,9 +17,9 @@ type Policy struct {
 	prefixed []int
 }
 
-// A Decision is a call allowed, as far as is known when it comes in. Where the
-// owner of what it is about was not known yet, the call may go on as far as
-// looking the owner up, and then has to pass Allows or Narrow.
+// A Decision allows a call, as far as can be known when it comes in. Where the
+// organization that owns the call's network or device is not known yet, the call may
+// go on to look it up, and then has to pass Allows or Narrow.
 type Decision struct {
 	// Rule is the name of the rule that the next five are of.
 	Rule   string

@@ -37,7 +37,7 @@ const sectionPrefix = "meraki."
 
 // NewRequest is the request of an RPC, by its full name ("/package.Service/Method")
 // and the operation that it performs; nil for a method of BrokerService. What is
-// known only when a call comes in is left empty. An RPC of any other kind is an
+// known only when a call comes in stays empty. An RPC of any other kind is an
 // error: the policy knows nothing about it, so it must not be served.
 func NewRequest(rpc string, op *apiv1.Operation) (Request, error) {
 	service, method, ok := strings.Cut(strings.TrimPrefix(rpc, "/"), "/")

@@ -121,8 +121,8 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 	return r, nil
 }
 
-// Ready says why callers with tokens cannot be known yet: there is no key to check one
-// with. A replica that has never had one must not take the place of one that has.
+// Ready is an error while there is no key to check tokens with. A replica that never
+// had a key must not replace one that has, so it is not ready.
 func (r *Resolver) Ready() error {
 	if r.tokens != nil && r.tokens.source.keys() == nil {
 		return errors.New("no key to check tokens with")
@@ -193,9 +193,9 @@ func (r *Resolver) find(ctx context.Context) (Caller, error) {
 	return Caller{}, unknown("%s", r.missing)
 }
 
-// fromProxy takes the word of a trusted proxy. One that names nobody let
-// somebody in whom it does not know; that the proxy has a certificate of its
-// own makes the call none of the proxy's.
+// fromProxy takes the caller from what a trusted proxy says. A proxy that names
+// nobody has let in a caller that it does not know. The proxy's own certificate is no
+// identity for that call: the proxy did not make it.
 func (r *Resolver) fromProxy(ctx context.Context, forwardedOK, linkerdOK bool) (Caller, error) {
 	var found []Caller
 	if forwardedOK {
