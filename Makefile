@@ -25,7 +25,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document mutations fuzz generate generated breaking baseline stubs examples manifests mesh clients profile
+.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -86,6 +86,11 @@ generate: $(BUF) $(SPEC)
 	go run ./cmd/merakigen -spec $(SPEC)
 	$(BUF) generate
 	go run ./cmd/merakigen -descriptors gen/descriptors
+
+# Writes what is made of the fields of merakid's configuration: its schema, the chart's,
+# docs/configuration.md. A test of the generator's says whether they are current.
+configuration:
+	go generate ./cmd/internal/config
 
 # Says whether what is committed is what would be generated.
 generated: $(BUF) $(SPEC)

@@ -10,8 +10,10 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // reads the keys of token issuers (JWKS)
 	github.com/golang-jwt/jwt/v5 v5.3.1 // callers' tokens
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // bounded maps that forget what was used least
+	github.com/invopop/jsonschema v0.14.0 // the schema of the configuration, made of its fields and their comments
 	github.com/prometheus/client_golang v1.25.0 // metrics
 	github.com/redis/go-redis/v9 v9.23.0 // the shared store: single, Sentinel and Cluster; only service/store and ratelimit/redis see it
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // the configuration held against its schema, with the library and so the words of Helm
 	go.opentelemetry.io/otel v1.47.0 // traces
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc v1.47.0 // where traces go
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0 // gRPC's own metrics beside ours
@@ -22,6 +24,7 @@ require (
 	go.uber.org/goleak v1.3.0 // tests: no goroutine is left behind
 	go.yaml.in/yaml/v3 v3.0.6 // configuration, strict about unknown keys
 	golang.org/x/net v0.60.0 // tests: HTTP/2 frame by frame
+	golang.org/x/text v0.42.0 // the language that the schema's library speaks
 	golang.org/x/time v0.16.0 // rate: the token bucket in one process
 	google.golang.org/genproto/googleapis/api v0.0.0-20261019180522-ce908d29299b // google.api.http, for the descriptor set with annotations
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // google.rpc: the details of an error
@@ -33,7 +36,9 @@ require (
 	cel.dev/expr v0.25.3 // indirect
 	cloud.google.com/go/compute/metadata v0.9.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
+	github.com/bahlo/generic-list-go v0.2.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
+	github.com/buger/jsonparser v1.1.2 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect
@@ -44,6 +49,7 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/pb33f/ordered-map/v2 v2.3.1 // indirect
 	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
@@ -55,12 +61,12 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
+	go.yaml.in/yaml/v4 v4.0.0-rc.2 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
-	golang.org/x/text v0.42.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
 	honnef.co/go/tools v0.8.2 // indirect

@@ -38,6 +38,7 @@
 //
 // At the edge: store (the connection to the shared store), telemetry (traces and
 // logs leave the process), proxyless (gRPC told by a control plane), sandbox (a
-// simulated Dashboard to run all of it against). ratelimit, beside service, holds
-// the arithmetic of the budget.
+// simulated Dashboard to run all of it against), setting (what is wrong with a
+// configuration, by key). ratelimit, beside service, holds the arithmetic of the
+// budget.
 package service

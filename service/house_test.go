@@ -30,11 +30,11 @@ var allowed = map[string][]string{
 	// The one form of a path: what makes paths and what reads them, above and below.
 	"service/contract/canonical": {},
 	// A list of callers is read in one way, whoever writes it: identity.Names.
-	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "service/identity", "gen"},
+	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "service/identity", "service/setting", "gen"},
 	"service/credential/secretfile": {},
 	"service/dashboard":             {"service/contract/canonical", "service/fault", "gen"},
 	"service/fault":                 {},
-	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
+	"service/identity":              {"service/credential/secretfile", "service/fault", "service/setting", "gen"},
 	"service/proxyless":             {},
 	"service/lane":                  {"service/fault", "ratelimit", "gen"},
 	"service/owner":                 {"service/fault"},
@@ -45,13 +45,15 @@ var allowed = map[string][]string{
 	"service/sandbox/document":      {"service/sandbox/inventory", "gen"},
 	"service/sandbox/inventory":     {},
 	"service/sandbox/wireshape":     {},
-	"service/telemetry":             {},
-	"service/transcode":             {"service/contract/canonical", "service/fault", "gen"},
-	"ratelimit":                     {},
-	"ratelimit/ratelimittest":       {"ratelimit"},
-	"ratelimit/redis":               {"ratelimit"},
-	"service/store":                 {},
-	"service/store/storetest":       {},
+	// What is wrong with a configuration, by key: rooms tell it of their own part.
+	"service/setting":         {},
+	"service/telemetry":       {"service/setting"},
+	"service/transcode":       {"service/contract/canonical", "service/fault", "gen"},
+	"ratelimit":               {},
+	"ratelimit/ratelimittest": {"ratelimit"},
+	"ratelimit/redis":         {"ratelimit"},
+	"service/store":           {},
+	"service/store/storetest": {},
 }
 
 // A source is one Go file of ours, parsed.

@@ -28,6 +28,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/setting"
+	"github.com/merakibroker/merakibroker/service/store"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
 
@@ -41,6 +43,10 @@ type daemon struct {
 	certificates *credential.Certificates
 	rest         *http.Server // nil where REST is off
 	ready        func() error // whether callers can be known
+	// storeAnswers asks the store once; nil without one.
+	storeAnswers func(context.Context) error
+	// learn preloads owners.
+	learn func(context.Context)
 }
 
 // close undoes build, last first.
@@ -52,8 +58,11 @@ func (d *daemon) close() {
 
 func (d *daemon) closing(f func()) { d.closers = append(d.closers, f) }
 
-// build makes everything, leaf to root.
-func build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *daemon, err error) {
+// build makes everything, leaf to root. All that is wrong with the configuration is
+// told at once, as config.Problems.
+func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, err error) {
+	wrong := f.Check()
+	c := *f.Config
 	d := &daemon{upstream: c.Upstream}
 	defer func() {
 		if err != nil {
@@ -66,42 +75,46 @@ func build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *daemon, 
 	}
 	d.operations = operations(contracts)
 	if c.Sandbox {
-		if err := d.sandbox(contracts, c); err != nil {
+		if err := d.sandbox(contracts, &c); err != nil {
 			return nil, err
 		}
 	}
 	metrics := service.NewMetrics()
+	buildGauge(metrics.Registry())
 	watched, err := telemetry.New(ctx, c.Tracing, metrics.Registry(), log)
-	if err != nil {
-		return nil, err
+	wrong.Add("tracing", err)
+	if watched != nil {
+		d.closing(func() { // registered early, so that it comes last: what the others do is still told
+			if err := watched.Close(); err != nil {
+				log.Warn("not all telemetry was sent", "error", err)
+			}
+		})
 	}
-	d.closing(func() { // registered early, so that it comes last: what the others do is still told
-		if err := watched.Close(); err != nil {
-			log.Warn("not all telemetry was sent", "error", err)
-		}
-	})
-	files := secretfile.New(secretfile.Config{Log: log})
+	files := secretfile.New(secretfile.Config{Log: log, Observe: fileCounter(metrics.Registry())})
 	d.closing(files.Close)
-	client, err := d.dashboard(c, files)
-	if err != nil {
+	client, err := d.dashboard(&c, files)
+	wrong.Add("", err)
+	access, err := d.access(&c, contracts, files, log)
+	wrong.Add("", err)
+	transport, err := d.transport(&c, files)
+	wrong.Add("tls", err)
+	connection, err := connect(&c.Store, files)
+	wrong.Add("store", err)
+	wrong.Add("", d.reachableREST(&c))
+	if err := f.Explain(wrong); err != nil {
 		return nil, err
 	}
 
-	access, err := d.access(c, contracts, files, log)
-	if err != nil {
-		return nil, err
-	}
 	keyGauges(metrics.Registry(), access.Keys)
 	tokenGauges(metrics.Registry(), access.Resolver)
 	d.ready = access.Resolver.Ready
-	transport, err := d.transport(c, files)
-	if err != nil {
+	if err := rereadRules(f, access.Policy, files, log); err != nil {
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
 	outcomes := outcome.New(outcome.Config{})
 	d.closing(outcomes.Close) // after the broker, which ends what is under way
-	b, err := d.broker(ctx, c, client, files, metrics, attempts, access.Keys, log)
+	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, log)
 	if err != nil {
 		return nil, err
 	}
@@ -109,18 +122,17 @@ func build(ctx context.Context, c *config.Config, log *slog.Logger) (_ *daemon, 
 		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Metrics: metrics, Log: log,
 		Reflect: config.Loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
-		NewGRPC: d.underneath(c, transport, log),
+		NewGRPC: d.underneath(&c, transport, log),
 	})
 	if err != nil {
 		return nil, err
 	}
 	d.closing(d.server.Close)
-	if d.rest, err = d.restFace(c, contracts, b, access, client, outcomes, log); err != nil {
-		return nil, err
-	}
+	d.restFace(&c, contracts, b, access, client, outcomes, log)
 	// Under a control plane nothing is served until that says so.
 	d.server.Serving(!c.XDS)
-	return d, d.preload(ctx, c, b, access, log)
+	d.learn, err = d.preload(&c, b, access, log)
+	return d, f.Explain(err)
 }
 
 func operations(c *contract.Contract) int {
@@ -154,22 +166,30 @@ func (d *daemon) sandbox(contracts *contract.Contract, c *config.Config) error {
 
 // access is who calls, what they may, and with which key.
 func (d *daemon) access(c *config.Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (access.Access, error) {
+	a := access.Access{Contract: contracts}
+	var wrong setting.Errors
 	if !c.Identity.On() && !config.Loopback(c.Listen) && !c.AnonymousEverywhere {
-		return access.Access{}, fmt.Errorf("listen is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
+		wrong.Wrong("listen", "%s is an address that others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
 	}
 	resolver, err := identity.NewResolver(c.Identity, identity.Wiring{Files: files, Log: log})
-	if err != nil {
-		return access.Access{}, fmt.Errorf("identity: %w", err)
+	wrong.Add("identity", err)
+	if err == nil {
+		a.Resolver = resolver
+		d.closing(resolver.Close)
 	}
-	d.closing(resolver.Close)
 	requests, err := service.PolicyRequests(contracts)
 	if err != nil {
-		return access.Access{}, err
+		return a, err
 	}
-	policy, err := identity.NewPolicy(c.Policy, c.Identity.On(), requests)
-	if err != nil {
-		return access.Access{}, fmt.Errorf("policy: %w", err)
-	}
+	a.Policy, err = identity.NewPolicy(c.Policy, c.Identity.On(), requests)
+	wrong.Add("policy", err)
+	a.Keys, err = keys(c, files)
+	wrong.Add("credentials", err)
+	return a, wrong.Err()
+}
+
+// keys are the Dashboard's: those of the configuration, or the one of the environment.
+func keys(c *config.Config, files *secretfile.Watcher) (*credential.Store, error) {
 	environ := os.LookupEnv
 	keys := c.Credentials
 	if len(keys.Keys) == 0 && len(keys.OwnKey) == 0 {
@@ -177,14 +197,10 @@ func (d *daemon) access(c *config.Config, contracts *contract.Contract, files *s
 		if c.Sandbox {
 			environ = func(string) (string, bool) { return "sandbox-needs-no-key", true }
 		} else if os.Getenv(credential.DefaultEnv) == "" {
-			return access.Access{}, fmt.Errorf("no usable Dashboard API key: set %s, name a key file in the configuration (credentials.keys), or try -sandbox", credential.DefaultEnv)
+			return nil, fmt.Errorf("there is no usable Dashboard API key: set %s, name a key file in credentials.keys, or try -sandbox", credential.DefaultEnv)
 		}
 	}
-	store, err := credential.NewStore(keys, files, environ)
-	if err != nil {
-		return access.Access{}, fmt.Errorf("credentials: %w", err)
-	}
-	return access.Access{Resolver: resolver, Policy: policy, Keys: store, Contract: contracts}, nil
+	return credential.NewStore(keys, files, environ)
 }
 
 // transport is TLS, where it is configured, and plain text otherwise.
@@ -194,7 +210,7 @@ func (d *daemon) transport(c *config.Config, files *secretfile.Watcher) (credent
 	}
 	certificates, err := credential.NewCertificates(*c.TLS, files)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, err
 	}
 	d.certificates = certificates
 	return credentials.NewTLS(certificates.ServerConfig()), nil
@@ -217,10 +233,10 @@ func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashbo
 		BaseURL: c.Upstream, PlainHTTP: c.UpstreamPlainHTTP, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment,
 	})
 	if errors.Is(err, dashboard.ErrPlainHTTP) {
-		return nil, fmt.Errorf("upstream: %w. Write https, or say upstream_plain_http: true", err)
+		return nil, setting.Wrong("upstream", "%s. Write https, or say upstream_plain_http: true", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("upstream: %w", err)
+		return nil, setting.Below("upstream", err)
 	}
 	d.closing(client.Close)
 	if c.UpstreamCAFile == "" {
@@ -238,14 +254,14 @@ func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashbo
 		return nil
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("upstream_ca_file: %w", err)
+		return nil, setting.Below("upstream_ca_file", err)
 	}
 	return client, nil
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
-	scheduler, err := d.scheduler(ctx, c, files, metrics, log)
+func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, connection store.Config, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
+	scheduler, err := d.scheduler(ctx, c, connection, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -281,18 +297,16 @@ func addressBurst(b config.Budget) float64 {
 	return max(1, b.AddressRate*(1-time.Duration(b.Jitter).Seconds()))
 }
 
-// preload learns who owns what before the first call, in the background: a
-// replica is ready without it.
-func (d *daemon) preload(ctx context.Context, c *config.Config, b *broker.Broker, credentials access.Access, log *slog.Logger) error {
-	if len(c.Preload) == 0 {
-		return nil
-	}
+// preload gives what learns who owns what before the first call: a replica is ready
+// without it.
+func (d *daemon) preload(c *config.Config, b *broker.Broker, credentials access.Access, log *slog.Logger) (func(context.Context), error) {
 	type list struct {
 		organization string
 		key          dashboard.Key
 	}
 	var lists []list
-	for _, o := range c.Preload {
+	var wrong setting.Errors
+	for i, o := range c.Preload {
 		if o == broker.EveryOrganization {
 			for _, key := range credentials.Keys.All() {
 				lists = append(lists, list{o, key})
@@ -301,11 +315,14 @@ func (d *daemon) preload(ctx context.Context, c *config.Config, b *broker.Broker
 		}
 		key, ok := credentials.Keys.For(o)
 		if !ok {
-			return fmt.Errorf("preload: no key of credentials.keys serves organization %s", o)
+			wrong.Wrong(fmt.Sprintf("preload[%d]", i), "no key of credentials.keys serves organization %s", o)
 		}
 		lists = append(lists, list{o, key})
 	}
-	go func() {
+	return func(ctx context.Context) {
+		if len(lists) == 0 {
+			return
+		}
 		start := time.Now()
 		for _, l := range lists {
 			if err := b.Preload(ctx, l.key, l.organization); err != nil {
@@ -313,6 +330,5 @@ func (d *daemon) preload(ctx context.Context, c *config.Config, b *broker.Broker
 			}
 		}
 		log.Info("owners preloaded", "took_ms", time.Since(start).Milliseconds())
-	}()
-	return nil
+	}, wrong.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/identity"
 )
 
@@ -40,4 +41,14 @@ func tokenGauges(to prometheus.Registerer, callers *identity.Resolver) {
 			return float64(leftOut)
 		}),
 	)
+}
+
+// fileCounter counts what became of the files that are read again. The groups are those
+// of the configuration, so their number is bounded.
+func fileCounter(to prometheus.Registerer) func(string, secretfile.Outcome) {
+	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "merakibroker_file_reads_total", Help: "Looks at files that have changed (keys, certificates, tokens, rules), by what became of them: loaded; refused and unreadable leave in use what was read before.",
+	}, []string{"files", "outcome"})
+	to.MustRegister(reads)
+	return func(group string, o secretfile.Outcome) { reads.WithLabelValues(group, o.String()).Inc() }
 }

@@ -6,32 +6,29 @@ import (
 	"flag"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"github.com/merakibroker/merakibroker/cmd/internal/config"
 )
 
 // start goes as far as a daemon goes before it listens.
 func start(t *testing.T, args ...string) error {
 	t.Helper()
-	c, err := parse(args, io.Discard)
+	asked, err := parse(args, io.Discard)
 	if err != nil {
 		return err
 	}
-	d, err := build(context.Background(), c, slog.New(slog.DiscardHandler))
+	d, err := build(context.Background(), asked.file, slog.New(slog.DiscardHandler))
 	if err == nil {
 		d.close()
 	}
 	return err
 }
 
-// TestWrong: everything that can be wrong at start gives one line that says what.
+// TestWrong: everything that can be wrong at start gives lines that say what.
 func TestWrong(t *testing.T) {
 	t.Setenv("MERAKI_DASHBOARD_API_KEY", "")
+	t.Setenv("MERAKID_TEST_KEY", "0123456789abcdef0123456789abcdef01234567")
 	for _, row := range []struct {
 		args string
 		want string
@@ -39,33 +36,31 @@ func TestWrong(t *testing.T) {
 		{"-lisen x", "flag provided but not defined: -lisen"},
 		{"sandbox", `what is "sandbox"?`},
 		{"-sandbox -upstream https://api.meraki.com/api/v1", "exclude each other"},
-		{"-sandbox -listen nowhere", `listen is "nowhere", which is not host:port`},
-		{"-upstream ftp://api.meraki.com", "not an http or https address"},
+		{"-sandbox -listen nowhere", `-listen: "nowhere" is not host:port`},
+		{"-upstream ftp://api.meraki.com", `-upstream: "ftp://api.meraki.com" is not an http or https address`},
 		{"-upstream http://proxy.example/api/v1", "over http everyone on the way can read the API key. Write https, or say upstream_plain_http: true"},
 		{"-upstream https://api.meraki.com", "where the API begins at /api/v1; write https://api.meraki.com/api/v1"},
-		{"-config testdata/busted_upstream_ca.yaml", "upstream_ca_file: testdata/busted_upstream_ca.yaml holds no certificate in PEM"},
+		{"-config testdata/wrong_upstream_ca.yaml", "wrong_upstream_ca.yaml:1: upstream_ca_file: testdata/wrong_upstream_ca.yaml holds no certificate in PEM"},
 		{"-config testdata/there_is_none.yaml", "no such file"},
-		{"-config testdata/busted_unknown_key.yaml", "field bugdet not found"},
-		{"-config testdata/busted_burst_and_jitter.yaml", "burst 9 + rate 10/s x jitter 0.2s = 9 + 2 = 11, above the burst of 10"},
-		{"-config testdata/busted_burst_and_jitter.yaml -upstream http://127.0.0.1:8080/api/v1", "above the burst of 10"},
-		{"-config testdata/busted_simulated.yaml", "simulated is for an upstream on this machine"},
-		{"-config testdata/busted_duration.yaml", `"soon" is not a duration`},
-		{"-config testdata/busted_not_yaml.yaml", "line 1"},
-		{"-config testdata/busted_sentinel_and_cluster.yaml", "exclude each other"},
-		{"-sandbox -config testdata/busted_rule.yaml", "getOrganisations"},
-		{"-sandbox -config testdata/busted_no_rules.yaml", "every call would be refused"},
-		{"-config testdata/busted_key_file.yaml", "keys[0].file"},
-		{"-config testdata/busted_xds.yaml", "xds is true"},
-		{"-config testdata/busted_tracing.yaml", "tracing.endpoint is"},
-		{"-config testdata/busted_reachable.yaml", "no source of identity is on"},
-		{"", "no usable Dashboard API key"},
+		{"-config testdata/wrong_burst_and_jitter.yaml", "burst 9 + rate 10/s x jitter 0.2s = 9 + 2 = 11, above the burst of 10"},
+		{"-config testdata/wrong_burst_and_jitter.yaml -upstream http://127.0.0.1:8080/api/v1", "above the burst of 10"},
+		{"-config testdata/wrong_simulated.yaml", "wrong_simulated.yaml:1: simulated: is for an upstream on this machine"},
+		{"-config testdata/wrong_not_yaml.yaml", "wrong_not_yaml.yaml:1: did not find expected ',' or ']'"},
+		{"-config testdata/wrong_twice.yaml", `wrong_twice.yaml:3: mapping key "listen" already defined at line 1`},
+		{"-sandbox -config testdata/wrong_no_rules.yaml", "policy: missing property 'policy'"},
+		{"-config testdata/wrong_xds.yaml", "xds is true"},
+		{"-config testdata/wrong_tracing.yaml", "wrong_tracing.yaml:2: tracing.endpoint: 'collector:4317' does not match pattern '^https?://.' (endpoint: of a collector that takes OTLP over gRPC"},
+		{"-config testdata/wrong_reachable.yaml", "wrong_reachable.yaml:1: listen: 0.0.0.0:50051 is an address that others can reach, and no source of identity is on"},
+		{"-sandbox -rest 0.0.0.0:80", "-rest: 0.0.0.0:80 is an address that others can reach, and no source of identity is on"},
+		{"-config testdata/wrong_preload.yaml", "wrong_preload.yaml:5: preload[0]: no key of credentials.keys serves organization 2"},
+		{"", "credentials: there is no usable Dashboard API key"},
 	} {
 		err := start(t, strings.Fields(row.args)...)
 		if err == nil {
 			t.Errorf("merakid %s starts", row.args)
 			continue
 		}
-		if got := oneLine(err); !strings.Contains(got, row.want) || strings.Contains(got, "\n") {
+		if got := err.Error(); !strings.Contains(got, row.want) {
 			t.Errorf("merakid %s says %q, want %q in it", row.args, got, row.want)
 		}
 	}
@@ -76,7 +71,7 @@ func TestHelp(t *testing.T) {
 	if _, err := parse([]string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Fatalf("got %v", err)
 	}
-	for _, name := range []string{"-sandbox", "-listen", "-admin", "-upstream", "-config"} {
+	for _, name := range []string{"-sandbox", "-listen", "-admin", "-upstream", "-config", "-check", "-version", "-new-token"} {
 		if !strings.Contains(out.String(), name) {
 			t.Errorf("the help does not name %s", name)
 		}
@@ -145,44 +140,5 @@ func TestConnectionsLeaveDescriptors(t *testing.T) {
 		if got := descriptorLimit(fstest.MapFS{"proc/self/limits": &fstest.MapFile{Data: []byte(text)}}); got != want {
 			t.Errorf("%q gives %d, want %d", text, got, want)
 		}
-	}
-}
-
-// TestZeroIsNotAbsent: a key that the file has is what it says, or an error; never the
-// default.
-func TestZeroIsNotAbsent(t *testing.T) {
-	t.Parallel()
-	read := func(text string) (*config.Config, error) {
-		file := filepath.Join(t.TempDir(), "merakid.yaml")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, err := config.Read(file)
-		if err == nil {
-			err = c.Complete()
-		}
-		return c, err
-	}
-	for text, want := range map[string]string{
-		"budget: {share: 0}": "budget.share is 0", "budget: {rate: 0}": "budget:", "budget: {burst: 0}": "budget:",
-		"budget: {address_rate: 0}": "budget.address_rate is 0", "budget: {deadline: 0s}": "budget.deadline is 0s",
-		"store: {addresses: ['a:1'], replicas: 0}": "replicas is 0", "max_request_bytes: 0": "max_request_bytes is 0",
-		"listen: ''": "listen is", "admin: ''": "admin is", "upstream: ''": "upstream is", "user_agent: ''": "user_agent is empty",
-		"log: {level: ''}": "", "budget: {rate: 5}\n---\nbudget: {rate: 2}": "a second document",
-	} {
-		_, err := read(text)
-		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	c, err := read("budget: {jitter: 0s}\ndrain: {timeout: 0s, settle: 0s}\ncache_bytes: 0\n")
-	if err != nil || c.Budget.Jitter != 0 || c.Drain.Timeout != 0 || *c.Drain.Settle != 0 || c.CacheBytes != 0 {
-		t.Errorf("zeros have become %v, %+v, %d: %v", c.Budget.Jitter, c.Drain, c.CacheBytes, err)
-	}
-	if c.Budget.Rate != 10 || c.Budget.Burst != 8 || c.Budget.Share != 1 {
-		t.Errorf("what the file does not say is %+v", c.Budget)
-	}
-	if _, err := read("# nothing\n"); err != nil {
-		t.Errorf("an empty file: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/rest"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // vendorHost is where clients that have not been told otherwise send their requests,
@@ -34,18 +35,23 @@ func newToken(name string, out io.Writer) error {
 	return err
 }
 
-// restFace makes the REST face; nil where it is off.
-func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) (*http.Server, error) {
-	if c.REST == "" {
-		return nil, nil
+// reachableREST says whether REST would be served to whoever reaches it.
+func (d *daemon) reachableREST(c *config.Config) error {
+	if c.REST == "" || c.Identity.OnREST() || config.Loopback(c.REST) || c.AnonymousEverywhere {
+		return nil
 	}
-	if !c.Identity.OnREST() && !config.Loopback(c.REST) && !c.AnonymousEverywhere {
-		return nil, fmt.Errorf("rest is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity (static_tokens, path, token, …), or say anonymous_everywhere: true", c.REST)
+	return setting.Wrong("rest", "%s is an address that others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity (static_tokens, path, token, …), or say anonymous_everywhere: true", c.REST)
+}
+
+// restFace makes the REST face, where it is on.
+func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) {
+	if c.REST == "" {
+		return
 	}
 	handler := rest.New(rest.Config{
 		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below, Hosts: []string{vendorHost}, Log: log,
 	})
-	return rest.NewServer(handler, d.httpCertificates(), log), nil
+	d.rest = rest.NewServer(handler, d.httpCertificates(), log)
 }
 
 // httpCertificates is the TLS of the gRPC port, for HTTP; nil without TLS.

@@ -24,16 +24,15 @@ const maxOperators = 16
 
 // run serves until ctx ends, then drains. stop gives the signals back, so that
 // a second one ends the process at once.
-func run(ctx context.Context, stop func(), c *config.Config, out io.Writer) error {
+func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error {
 	limitMemory()
 	tuneCollector()
-	log, err := newLog(c.Log, out)
-	if err != nil {
-		return err
-	}
+	f.Check() // fills in what depends on other settings; build tells what is wrong
+	c := f.Config
+	log := newLog(c.Log, out)
 	library.SetFlags(0)
 	library.SetOutput(libraryLog{log})
-	d, err := build(ctx, c, log)
+	d, err := build(ctx, f, log)
 	if err != nil {
 		return err
 	}
@@ -56,6 +55,14 @@ func run(ctx context.Context, stop func(), c *config.Config, out io.Writer) erro
 	failed := make(chan error, 3)
 	go func() { failed <- d.server.Serve(callers.Limit(rpcs, "listen")) }()
 	go func() { failed <- operator.Serve(operators.Limit(ops, "admin")) }()
+	go d.learn(ctx)
+	if d.storeAnswers != nil {
+		go func() {
+			if err := f.Explain(d.storeAnswers(ctx)); err != nil {
+				log.Warn(err.Error())
+			}
+		}()
+	}
 	d.banner(out, rpcs.Addr(), ops.Addr())
 	if d.rest != nil {
 		requests, err := net.Listen("tcp", c.REST)
@@ -104,17 +111,15 @@ func (d *daemon) restBanner(out io.Writer, at net.Addr) {
 	fmt.Fprintf(out, "merakid: the same as REST: curl %s%s://%s/api/v1/organizations\n", flags, scheme, at)
 }
 
-func newLog(c config.Log, out io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		return nil, fmt.Errorf("log.level is %q; it takes debug, info, warn or error", c.Level)
-	}
+func newLog(c config.Log, out io.Writer) *slog.Logger {
+	var level slog.Level // info, which stands also for a level that is wrong: build says so
+	_ = level.UnmarshalText([]byte(c.Level))
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewJSONHandler(out, options)
 	if c.Format == "text" {
 		handler = slog.NewTextHandler(out, options)
 	}
-	return slog.New(telemetry.LogHandler(handler)), nil
+	return slog.New(telemetry.LogHandler(handler))
 }
 
 // A libraryLog takes what libraries print through package log, and passes on what

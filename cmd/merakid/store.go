@@ -17,27 +17,30 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit/redis"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/setting"
 	"github.com/merakibroker/merakibroker/service/store"
 )
 
 // scheduler is the shared store where one is configured, this process otherwise.
-func (d *daemon) scheduler(ctx context.Context, c *config.Config, files *secretfile.Watcher, metrics *service.Metrics, log *slog.Logger) (ratelimit.Scheduler, error) {
+func (d *daemon) scheduler(ctx context.Context, c *config.Config, connection store.Config, metrics *service.Metrics, log *slog.Logger) (ratelimit.Scheduler, error) {
 	if len(c.Store.Addresses) == 0 {
 		return ratelimit.NewLocal(), nil
 	}
-	connection, err := connect(&c.Store, files)
-	if err != nil {
-		return nil, fmt.Errorf("store.%w", err)
-	}
 	client, err := store.Connect(ctx, connection)
 	if err != nil {
-		return nil, fmt.Errorf("store.%w", err)
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	budgets, err := redis.New(ctx, redis.Config{Client: client, Prefix: c.Store.Prefix, Replicas: c.Store.Replicas, Logger: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), client.Close())
 	}
 	d.closing(func() { _ = budgets.Close() })
+	d.storeAnswers = func(ctx context.Context) error {
+		if err := client.Ping(ctx).Err(); err != nil {
+			return setting.Wrong("store.addresses", "the store does not answer (%s): until it does, each replica goes on with its part of every budget", err)
+		}
+		return nil
+	}
 	storeGauges(metrics.Registry(), budgets)
 	return budgets, nil
 }
@@ -45,22 +48,20 @@ func (d *daemon) scheduler(ctx context.Context, c *config.Config, files *secretf
 // connect is where the store is, with what its files hold.
 func connect(s *config.Store, files *secretfile.Watcher) (c store.Config, err error) {
 	c = s.Connection()
+	var wrong setting.Errors
 	if s.PasswordFile != "" {
-		if c.Credentials, err = passwordOf(files, "store password", s.Username, s.PasswordFile); err != nil {
-			return c, fmt.Errorf("password_file: %w", err)
-		}
+		c.Credentials, err = passwordOf(files, "store password", s.Username, s.PasswordFile)
+		wrong.Add("password_file", err)
 	}
 	if s.SentinelPasswordFile != "" {
-		if c.SentinelCredentials, err = passwordOf(files, "sentinel password", s.SentinelUsername, s.SentinelPasswordFile); err != nil {
-			return c, fmt.Errorf("sentinel_password_file: %w", err)
-		}
+		c.SentinelCredentials, err = passwordOf(files, "sentinel password", s.SentinelUsername, s.SentinelPasswordFile)
+		wrong.Add("sentinel_password_file", err)
 	}
 	if s.TLS {
-		if c.TLS, err = authorities(files, s.CAFile); err != nil {
-			return c, fmt.Errorf("ca_file: %w", err)
-		}
+		c.TLS, err = authorities(files, s.CAFile)
+		wrong.Add("ca_file", err)
 	}
-	return c, nil
+	return c, wrong.Err()
 }
 
 // passwordOf reads a password, and again when its file changes.

@@ -15,46 +15,6 @@ import (
 	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
-func TestStoreConfig(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct{ yaml, says string }{
-		{`{}`, ""},
-		{`{addresses: []}`, ""},
-		{`{addresses: ["redis:6379"], replicas: 3}`, ""},
-		{`{addresses: ["a:1", "b:1"], master: m, database: 2, sentinel_username: s, sentinel_password_file: p, tls: true, ca_file: f, username: u, password_file: p, replicas: 3}`, ""},
-		{`{addresses: ["redis:6379"]}`, "store.replicas is 0: say how many"},
-		{`{addresses: ["redis:6379"], replicas: 0}`, "store.replicas is 0"},
-		{`{addresses: ["redis:6379"], replicas: -1}`, "store.replicas is -1"},
-		{`{addresses: [""], replicas: 3}`, `store.address "" is not host:port`},
-		{`{addresses: ["redis"], replicas: 3}`, `store.address "redis" is not host:port`},
-		{`{addresses: ["redis:6379", ""], replicas: 3}`, `store.address "" is not host:port`},
-		{`{addresses: ["redis:6379"], replicas: 3, database: -1}`, "store.database is -1"},
-		{`{addresses: ["redis:6379"], cluster: true, database: 1, replicas: 3}`, "a cluster has only database 0"},
-		{`{addresses: ["redis:6379"], cluster: true, master: m, replicas: 3}`, "store.master (Sentinel) and cluster exclude each other"},
-		{`{addresses: ["redis:6379"], ca_file: f, replicas: 3}`, "set store.tls to true"},
-		{`{addresses: ["redis:6379"], sentinel_password_file: f, replicas: 3}`, "set store.master"},
-		{`{addresses: ["redis:6379"], master: m, sentinel_username: u, replicas: 3}`, "store.sentinel_username needs store.sentinel_password_file"},
-		{`{addresses: ["redis:6379"], username: u, replicas: 3}`, "store.username needs store.password_file"},
-		{`{replicas: 3}`, "store.addresses is missing, and replicas is set"},
-		{`{master: m}`, "store.addresses is missing, and master is set"},
-		{`{cluster: true}`, "cluster is set"}, {`{database: 1}`, "database is set"}, {`{username: u}`, "username is set"},
-		{`{password_file: f}`, "password_file is set"}, {`{sentinel_username: f}`, "sentinel_username is set"},
-		{`{sentinel_password_file: f}`, "sentinel_password_file is set"}, {`{tls: true}`, "tls is set"}, {`{ca_file: f}`, "ca_file is set"},
-	} {
-		file := filepath.Join(t.TempDir(), "config.yaml")
-		if err := os.WriteFile(file, []byte("store: "+row.yaml+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, err := config.Read(file)
-		if err == nil {
-			err = c.Complete()
-		}
-		if row.says == "" && err != nil || row.says != "" && (err == nil || !strings.Contains(err.Error(), row.says)) {
-			t.Errorf("store: %s: %v, want it to say %q", row.yaml, err, row.says)
-		}
-	}
-}
-
 // What the files hold reaches the store: its password, and that of the sentinels.
 func TestStoreConnection(t *testing.T) {
 	t.Parallel()

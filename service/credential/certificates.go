@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // TLS says with which certificate the broker serves, and whose clients
@@ -18,44 +19,45 @@ import (
 // that are open stay as they are until their age ends them.
 type TLS struct {
 	// CertificateFile holds the server's certificate and the intermediate ones
-	// behind it; KeyFile its private key. Both are required.
-	CertificateFile string `yaml:"certificate_file"`
-	KeyFile         string `yaml:"key_file"`
+	// behind it. Required.
+	CertificateFile string `yaml:"certificate_file" jsonschema:"required,minLength=1"`
+	// KeyFile holds its private key. Required.
+	KeyFile string `yaml:"key_file" jsonschema:"required,minLength=1"`
 	// ClientCAFile holds the authorities that sign clients' certificates.
-	ClientCAFile string `yaml:"client_ca_file"`
+	ClientCAFile string `yaml:"client_ca_file" jsonschema:"minLength=1"`
 	// ClientAuth: "require" lets in only clients with a certificate that an
 	// authority of ClientCAFile signed; "optional" also those without one, but not
 	// those with a foreign one; "none" asks for none. When absent: require with a
 	// ClientCAFile, none without.
-	ClientAuth string `yaml:"client_auth"`
+	ClientAuth string `yaml:"client_auth" jsonschema:"enum=require,enum=optional,enum=none"`
 	// MinVersion of TLS: "1.3" when absent, or "1.2".
-	MinVersion string `yaml:"min_version"`
+	MinVersion string `yaml:"min_version" jsonschema:"enum=1.2,enum=1.3"`
 }
 
 // On reports whether anything is configured; without, the server speaks plain text.
 func (c *TLS) On() bool { return *c != TLS{} }
 
-// Validate says what is wrong, in one line that names the key. It reads no files.
+// Validate says what is wrong, by key. It reads no files.
 func (c *TLS) Validate() error {
-	switch {
-	case c.CertificateFile == "":
-		return errors.New("certificate_file: is required")
-	case c.KeyFile == "":
-		return errors.New("key_file: is required")
+	var wrong setting.Errors
+	if c.CertificateFile == "" {
+		wrong.Wrong("certificate_file", "is required")
 	}
-	if _, err := c.minVersion(); err != nil {
-		return err
+	if c.KeyFile == "" {
+		wrong.Wrong("key_file", "is required")
 	}
+	_, err := c.minVersion()
+	wrong.Add("min_version", err)
 	auth, err := c.clientAuth()
 	switch {
 	case err != nil:
-		return err
+		wrong.Add("client_auth", err)
 	case auth != tls.NoClientCert && c.ClientCAFile == "":
-		return fmt.Errorf("client_ca_file: is required with client_auth: %s", c.ClientAuth)
+		wrong.Wrong("client_ca_file", "is required with client_auth: %s", c.ClientAuth)
 	case auth == tls.NoClientCert && c.ClientCAFile != "":
-		return errors.New("client_auth: none does not go with a client_ca_file, which would not be used")
+		wrong.Wrong("client_auth", "none does not go with a client_ca_file, which would not be used")
 	}
-	return nil
+	return wrong.Err()
 }
 
 func (c *TLS) minVersion() (uint16, error) {
@@ -65,7 +67,7 @@ func (c *TLS) minVersion() (uint16, error) {
 	case "1.2":
 		return tls.VersionTLS12, nil
 	}
-	return 0, fmt.Errorf("min_version: %q is not one of 1.2, 1.3", c.MinVersion)
+	return 0, fmt.Errorf("%q is not one of 1.2, 1.3", c.MinVersion)
 }
 
 func (c *TLS) clientAuth() (tls.ClientAuthType, error) {
@@ -82,7 +84,7 @@ func (c *TLS) clientAuth() (tls.ClientAuthType, error) {
 		}
 		return tls.NoClientCert, nil
 	}
-	return 0, fmt.Errorf("client_auth: %q is not one of require, optional, none", c.ClientAuth)
+	return 0, fmt.Errorf("%q is not one of require, optional, none", c.ClientAuth)
 }
 
 // Certificates gives the TLS configuration of the moment to each handshake.
@@ -130,15 +132,15 @@ func (s *Certificates) load(contents [][]byte) error {
 	pair, err := tls.X509KeyPair(contents[0], contents[1])
 	if err != nil {
 		// The library's text names types and mismatches, never contents.
-		return fmt.Errorf("certificate_file and key_file: %w", err)
+		return setting.Wrong("certificate_file", "does not go with key_file: %s", err)
 	}
 	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
-		return fmt.Errorf("certificate_file: expired at %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		return setting.Wrong("certificate_file", "expired at %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	next.Certificates = []tls.Certificate{pair}
 	if len(contents) > 2 {
 		if next.ClientCAs, err = authorities(contents[2]); err != nil {
-			return fmt.Errorf("client_ca_file: %w", err)
+			return setting.Below("client_ca_file", err)
 		}
 	}
 	s.current.Store(next)

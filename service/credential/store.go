@@ -12,6 +12,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 const (
@@ -62,35 +63,41 @@ func NewStore(c Config, files *secretfile.Watcher, environ func(string) (string,
 	if s.ownKeys, err = identity.NewNames("own_key_callers", c.OwnKey); err != nil {
 		return nil, err
 	}
+	var wrong setting.Errors
 	for i := range c.Keys {
-		k := &c.Keys[i]
-		e := &entry{config: k}
-		if e.callers, err = identity.NewNames("callers", k.Callers); err != nil {
-			return nil, fmt.Errorf("keys[%d].%w", i, err)
-		}
-		s.entries = append(s.entries, e)
-		load := func(contents [][]byte) error {
-			keys, err := parseKeys(contents[0])
-			if err == nil {
-				s.replace(e, keys)
-			}
-			return err
-		}
-		if k.File != "" {
-			if err := files.Add(secretfile.Group{Name: "key " + k.Name, Paths: []string{k.File}, Load: load}); err != nil {
-				return nil, fmt.Errorf("keys[%d].file: %w", i, err)
-			}
-			continue
-		}
-		text, ok := environ(k.Env)
-		if !ok {
-			return nil, fmt.Errorf("keys[%d].env: the environment has no %s", i, k.Env)
-		}
-		if err := load([][]byte{[]byte(text)}); err != nil {
-			return nil, fmt.Errorf("keys[%d].env: %s: %w", i, k.Env, err)
-		}
+		wrong.Add(fmt.Sprintf("keys[%d]", i), s.add(&c.Keys[i], environ))
+	}
+	if err := wrong.Err(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// add reads a key, and has it re-read where it is in a file.
+func (s *Store) add(k *KeyConfig, environ func(string) (string, bool)) (err error) {
+	e := &entry{config: k}
+	if e.callers, err = identity.NewNames("callers", k.Callers); err != nil {
+		return err
+	}
+	s.entries = append(s.entries, e)
+	load := func(contents [][]byte) error {
+		keys, err := parseKeys(contents[0])
+		if err == nil {
+			s.replace(e, keys)
+		}
+		return err
+	}
+	if k.File != "" {
+		return setting.Below("file", s.files.Add(secretfile.Group{Name: "key " + k.Name, Paths: []string{k.File}, Load: load}))
+	}
+	text, ok := environ(k.Env)
+	if !ok {
+		return setting.Wrong("env", "the environment has no %s", k.Env)
+	}
+	if err := load([][]byte{[]byte(text)}); err != nil {
+		return setting.Wrong("env", "%s: %s", k.Env, err)
+	}
+	return nil
 }
 
 // replace takes the keys of a file. Keys that are no longer in the file stay behind

@@ -1,12 +1,13 @@
 package identity
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // A Config says how callers are known. Everything is off when it is empty:
@@ -26,7 +27,7 @@ type Config struct {
 	ForwardedClientCert *ProxyConfig `yaml:"forwarded_client_cert"`
 	// LinkerdClientID takes it from l5d-client-id, the header of Linkerd.
 	LinkerdClientID *ProxyConfig `yaml:"linkerd_client_id"`
-	// Token takes it from a JSON Web Token in the authorization header.
+	// Token takes it from a JWT in the authorization header.
 	Token *TokenConfig `yaml:"token"`
 	// StaticTokens takes it, over REST, from a token of the broker's own: for clients
 	// that send one fixed text where they would send a Dashboard key.
@@ -49,26 +50,26 @@ type ProxyConfig struct {
 	//
 	// Each header has its own list, because a proxy that writes the one passes
 	// on the other as a client sent it.
-	Trusted []string `yaml:"trusted"`
+	Trusted []string `yaml:"trusted" jsonschema:"required,minItems=1"`
 }
 
 // A TokenConfig says which tokens count.
 type TokenConfig struct {
 	// KeysFile holds the issuer's public keys: a JSON Web Key Set, or PEM. It is
 	// re-read when it changes. Either this or KeysURL.
-	KeysFile string `yaml:"keys_file"`
+	KeysFile string `yaml:"keys_file" jsonschema:"minLength=1"`
 	// KeysURL is where the issuer publishes its key set (jwks_uri): https, or
 	// http to a loopback address. Fetched every five minutes, and when a token
 	// names a key that is not known.
-	KeysURL string `yaml:"keys_url"`
+	KeysURL string `yaml:"keys_url" jsonschema:"pattern=^https?://."`
 	// Issuer is the iss that tokens must have. Required.
-	Issuer string `yaml:"issuer"`
+	Issuer string `yaml:"issuer" jsonschema:"required,minLength=1"`
 	// Audiences: a token must be for one of them. Required: without it a token
 	// that was meant for another service would count here.
-	Audiences []string `yaml:"audiences"`
+	Audiences []string `yaml:"audiences" jsonschema:"required,minItems=1,minLength=1"`
 	// Algorithms that tokens may be signed with: RS256, RS384, RS512, PS256,
 	// PS384, PS512, ES256, ES384, ES512, EdDSA. Empty for RS256, ES256 and EdDSA.
-	Algorithms []string `yaml:"algorithms"`
+	Algorithms []string `yaml:"algorithms" jsonschema:"enum=RS256,enum=RS384,enum=RS512,enum=PS256,enum=PS384,enum=PS512,enum=ES256,enum=ES384,enum=ES512,enum=EdDSA"`
 	// Claim that names the caller; sub when empty.
 	Claim string `yaml:"claim"`
 	// Prefix goes before the claim, so that an issuer's names cannot be mistaken
@@ -84,7 +85,7 @@ type StaticTokenConfig struct {
 	// File holds the name of each token and the SHA-256 of it in hex, as YAML:
 	// "exporter: 5e88…". The caller is then token:exporter. It is re-read when it
 	// changes. merakid -new-token NAME makes a token and its line. Required.
-	File string `yaml:"file"`
+	File string `yaml:"file" jsonschema:"required,minLength=1"`
 }
 
 // On reports whether a source is switched on.
@@ -95,30 +96,30 @@ func (c *Config) On() bool {
 // OnREST reports whether a source is switched on for the REST face.
 func (c *Config) OnREST() bool { return c.On() || c.StaticTokens != nil || c.Path != nil }
 
-// Validate says what is wrong, in one line that names the key.
+// Validate says what is wrong, by key.
 func (c *Config) Validate() error {
+	var wrong setting.Errors
 	for i, d := range c.TrustDomains {
 		if !trustDomain(d) {
-			return fmt.Errorf("trust_domains[%d]: %q is not a trust domain; write it without spiffe://, as in cluster.local", i, clip(d))
+			wrong.Wrong(fmt.Sprintf("trust_domains[%d]", i), "%q is not a trust domain; write it without spiffe://, as in cluster.local", clip(d))
 		}
 	}
-	for key, p := range map[string]*ProxyConfig{keyForwarded: c.ForwardedClientCert, keyLinkerd: c.LinkerdClientID, keyPath: c.Path} {
-		if p == nil {
-			continue
-		}
-		if _, err := newTrust(key, p.Trusted); err != nil {
-			return err
+	for _, p := range []struct {
+		key   string
+		proxy *ProxyConfig
+	}{{keyForwarded, c.ForwardedClientCert}, {keyLinkerd, c.LinkerdClientID}, {keyPath, c.Path}} {
+		if p.proxy != nil {
+			_, err := newTrust(p.key, p.proxy.Trusted)
+			wrong.Add("", err)
 		}
 	}
 	if c.StaticTokens != nil && c.StaticTokens.File == "" {
-		return errors.New("static_tokens.file: is required; merakid -new-token NAME makes a token and its line")
+		wrong.Wrong("static_tokens.file", "is required; merakid -new-token NAME makes a token and its line")
 	}
 	if c.Token != nil {
-		if err := c.Token.validate(); err != nil {
-			return fmt.Errorf("token.%w", err)
-		}
+		wrong.Add("token", c.Token.validate())
 	}
-	return nil
+	return wrong.Err()
 }
 
 // The keys of the lists of trusted peers, for errors.
@@ -137,30 +138,34 @@ func (c *TokenConfig) algorithms() []string {
 }
 
 func (c *TokenConfig) validate() error {
+	var wrong setting.Errors
+	if (c.KeysFile == "") == (c.KeysURL == "") {
+		wrong.Wrong("keys_file", "give either keys_file or keys_url")
+	}
+	if c.Issuer == "" {
+		wrong.Wrong("issuer", "is required; it is the iss of the tokens that count")
+	}
+	if len(c.Audiences) == 0 || slices.Contains(c.Audiences, "") {
+		wrong.Wrong("audiences", "name at least one, and none that is empty; a token for another service must not count here")
+	}
 	switch {
-	case (c.KeysFile == "") == (c.KeysURL == ""):
-		return errors.New("keys_file: give either keys_file or keys_url")
-	case c.Issuer == "":
-		return errors.New("issuer: is required; it is the iss of the tokens that count")
-	case len(c.Audiences) == 0 || slices.Contains(c.Audiences, ""):
-		return errors.New("audiences: name at least one, and none that is empty; a token for another service must not count here")
 	case ownName(c.Prefix):
-		return fmt.Errorf("prefix: %q stands before the names that tokens and paths of the REST face give; take another", c.Prefix)
+		wrong.Wrong("prefix", "%q stands before the names that tokens and paths of the REST face give; take another", c.Prefix)
 	case c.SPIFFE && c.Prefix != "":
-		return errors.New("prefix: does not go with spiffe: true, where the claim is the whole name")
+		wrong.Wrong("prefix", "does not go with spiffe: true, where the claim is the whole name")
 	}
 	for i, a := range c.Algorithms {
 		if !slices.Contains(algorithms[:], a) {
-			return fmt.Errorf("algorithms[%d]: %q is not one of %s", i, clip(a), strings.Join(algorithms[:], ", "))
+			wrong.Wrong(fmt.Sprintf("algorithms[%d]", i), "%q is not one of %s", clip(a), strings.Join(algorithms[:], ", "))
 		}
 	}
 	if c.KeysURL != "" {
 		u, err := url.Parse(c.KeysURL)
 		if err != nil || u.Host == "" || u.User != nil || !(u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())) {
-			return errors.New("keys_url: must be an https address without a password in it (http goes to loopback alone)")
+			wrong.Wrong("keys_url", "must be an https address without a password in it (http goes to loopback alone)")
 		}
 	}
-	return nil
+	return wrong.Err()
 }
 
 func loopback(host string) bool {

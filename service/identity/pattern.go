@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // Names is a set of names of callers: exact ones, and all that begin in a certain
@@ -16,15 +18,16 @@ type Names struct {
 	prefixes []string
 }
 
-// NewNames reads a list. The error names the entry, as callers[1] does.
+// NewNames reads a list. The errors name the entries, as callers[1] does.
 func NewNames(key string, entries []string) (Names, error) {
 	var n Names
+	var wrong setting.Errors
 	for i, entry := range entries {
 		if err := n.add(entry); err != nil {
-			return Names{}, fmt.Errorf("%s[%d]: %w", key, i, err)
+			wrong.Add(fmt.Sprintf("%s[%d]", key, i), err)
 		}
 	}
-	return n, nil
+	return n, wrong.Err()
 }
 
 // anyName as an entry stands for every name.

@@ -3,13 +3,22 @@ package identity
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
-// A Policy decides what callers may do. It does not change once built and is
-// safe for concurrent use.
+// A Policy decides what callers may do. It is safe for concurrent use, and its rules
+// may be replaced: each call is decided about by the rules of one moment.
 type Policy struct {
+	identified bool
+	known      *known
+	current    atomic.Pointer[ruleset]
+}
+
+// A ruleset is rules made ready. It does not change once built.
+type ruleset struct {
 	rules []*rule
 	// exact are the rules, by their place in the file, that name a caller whole;
 	// prefixed those that go by the beginning of the name. Both in the file's order.
@@ -55,40 +64,52 @@ func everything() *rule {
 // all the RPCs that there are, so that a rule for one that is not is an error and
 // not a rule that never applies; nil to leave that unchecked.
 func NewPolicy(rules Rules, identified bool, methods []Request) (*Policy, error) {
-	p := &Policy{exact: make(map[string][]int)}
-	if len(rules) == 0 {
-		if identified {
-			return nil, fmt.Errorf("rules: there is none, so every call would be refused; callers: [%q] is every caller that is known", anyName)
-		}
-		p.add(everything())
-		return p, nil
-	}
-	known := knownOf(methods)
-	names := make(map[string]int)
-	for i := range rules {
-		r, err := rules[i].compile(known)
-		if err != nil {
-			return nil, fmt.Errorf("rules[%d].%w", i, err)
-		}
-		if j, ok := names[r.name]; ok {
-			return nil, fmt.Errorf("rules[%d].name: %q is the name of rules[%d] too", i, clip(r.name), j)
-		}
-		names[r.name] = i
-		p.add(r)
+	p := &Policy{identified: identified, known: knownOf(methods)}
+	if err := p.Replace(rules); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
-func (p *Policy) add(r *rule) {
-	i := len(p.rules)
-	p.rules = append(p.rules, r)
+// Replace puts other rules in the place of those that hold; with an error all stays as
+// it was. Calls that are under way go on by the rules that let them in.
+func (p *Policy) Replace(rules Rules) error {
+	next := &ruleset{exact: make(map[string][]int)}
+	if len(rules) == 0 {
+		if p.identified {
+			return setting.Wrong("", "there is no rule, so every call would be refused; callers: [%q] is every caller that is known", anyName)
+		}
+		next.add(everything())
+	}
+	names := make(map[string]int)
+	var wrong setting.Errors
+	for i := range rules {
+		key := fmt.Sprintf("[%d]", i)
+		r, err := rules[i].compile(p.known)
+		wrong.Add(key, err)
+		if j, ok := names[r.name]; ok && r.name != "" {
+			wrong.Wrong(key+".name", "%q is the name of rule %d too", clip(r.name), j)
+		}
+		names[r.name] = i
+		next.add(r)
+	}
+	if err := wrong.Err(); err != nil {
+		return err
+	}
+	p.current.Store(next)
+	return nil
+}
+
+func (s *ruleset) add(r *rule) {
+	i := len(s.rules)
+	s.rules = append(s.rules, r)
 	for _, name := range r.callers.exact {
-		if have := p.exact[name]; len(have) == 0 || have[len(have)-1] != i {
-			p.exact[name] = append(have, i)
+		if have := s.exact[name]; len(have) == 0 || have[len(have)-1] != i {
+			s.exact[name] = append(have, i)
 		}
 	}
 	if len(r.callers.prefixes) > 0 {
-		p.prefixed = append(p.prefixed, i)
+		s.prefixed = append(s.prefixed, i)
 	}
 }
 
@@ -96,9 +117,10 @@ func (p *Policy) add(r *rule) {
 // of kind CallerNotAllowed that says which rule is missing.
 func (p *Policy) Decide(c Caller, q Request) (Decision, error) {
 	d := Decision{caller: c, request: q}
+	set := p.current.Load()
 	named := false // whether any rule names the caller
 	// Two lists in the file's order are walked as one.
-	exact, prefixed := p.exact[c.ID], p.prefixed
+	exact, prefixed := set.exact[c.ID], set.prefixed
 	for len(exact) > 0 || len(prefixed) > 0 {
 		var i int
 		if len(prefixed) == 0 || len(exact) > 0 && exact[0] <= prefixed[0] {
@@ -110,13 +132,13 @@ func (p *Policy) Decide(c Caller, q Request) (Decision, error) {
 		} else {
 			i = prefixed[0]
 			prefixed = prefixed[1:]
-			if !p.rules[i].callers.Match(c.ID) {
+			if !set.rules[i].callers.Match(c.ID) {
 				continue
 			}
 		}
 		named = true
-		if p.rules[i].allows(&q) {
-			d.rules = append(d.rules, p.rules[i])
+		if set.rules[i].allows(&q) {
+			d.rules = append(d.rules, set.rules[i])
 		}
 	}
 	switch {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // A Resolver finds out who calls.
@@ -89,7 +90,7 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 		}
 		r.statics = new(staticTokens)
 		if err := w.Files.Add(secretfile.Group{Name: "static tokens", Paths: []string{c.StaticTokens.File}, Load: r.statics.load}); err != nil {
-			return nil, fmt.Errorf("static_tokens.file: %w", err)
+			return nil, setting.Below("static_tokens.file", err)
 		}
 	}
 	r.missing = "the call names no caller; it takes " + strings.Join(ways, ", or ")
@@ -106,7 +107,7 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 			return nil, errors.New("token.keys_file: nobody re-reads files") // a slip of the wiring
 		}
 		if err := w.Files.Add(secretfile.Group{Name: "token keys", Paths: []string{file}, Load: t.source.load}); err != nil {
-			return nil, fmt.Errorf("token.keys_file: %w", err)
+			return nil, setting.Below("token.keys_file", err)
 		}
 	} else {
 		if w.Client == nil {

@@ -3,8 +3,12 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // Rules say what callers may do. What none allows is refused. At least one is
@@ -17,26 +21,26 @@ type Rules []Rule
 // and share.
 type Rule struct {
 	// Name stands in logs; required, each its own.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" jsonschema:"required,minLength=1"`
 	// Callers by name, or by the beginning of it: spiffe://mesh.example/ns/shop/*.
 	// "*" is every caller that is known. "anonymous" is everyone while no source
 	// is on.
-	Callers []string `yaml:"callers"`
+	Callers []string `yaml:"callers" jsonschema:"required,minItems=1,minLength=1"`
 	// Operations that the rule allows.
-	Operations []Grant `yaml:"operations"`
+	Operations []Grant `yaml:"operations" jsonschema:"required,minItems=1"`
 	// Organizations by id; "*" for all, and for what belongs to none; "none" for
 	// operations that belong to no organization, such as getOrganizations, beside
 	// a list of ids. Required.
-	Organizations []string `yaml:"organizations"`
+	Organizations []string `yaml:"organizations" jsonschema:"required,minItems=1,minLength=1"`
 	// Weight is the caller's part of a budget that is too small for all, against
 	// others of its priority: 2 gets twice what 1 gets. 1 when absent; from 0.01 to 100.
-	Weight float64 `yaml:"weight"`
+	Weight float64 `yaml:"weight" jsonschema:"minimum=0.01,maximum=100"`
 	// Priority is the highest that the caller may ask for: critical, normal or
 	// bulk; normal when absent. A call that asks for more gets this.
-	Priority string `yaml:"priority"`
+	Priority string `yaml:"priority" jsonschema:"enum=critical,enum=normal,enum=bulk"`
 	// Share is the largest part of an organization's budget that the caller may
-	// spend: above 0, up to 1; 1 when absent.
-	Share float64 `yaml:"share"`
+	// spend: from 0.01 to 1; 1 when absent.
+	Share float64 `yaml:"share" jsonschema:"minimum=0.01,maximum=1"`
 	// Defaults are what a call has that does not say it: clients of the REST face
 	// cannot.
 	Defaults Defaults `yaml:"defaults"`
@@ -46,7 +50,7 @@ type Rule struct {
 type Defaults struct {
 	// Priority: critical, normal or bulk, no higher than the rule's own; normal when
 	// absent.
-	Priority string `yaml:"priority"`
+	Priority string `yaml:"priority" jsonschema:"enum=critical,enum=normal,enum=bulk"`
 	// MaxAge accepts an answer to the same read that is no older; 0s when absent,
 	// 1h at the most.
 	MaxAge time.Duration `yaml:"max_age"`
@@ -68,14 +72,14 @@ type Grant struct {
 	// (cellularGateway) or the contract's (cellular_gateway); "*" for all.
 	Section string `yaml:"section"`
 	// Operation is an operationId: rebootDevice.
-	Operation string `yaml:"operation"`
+	Operation string `yaml:"operation" jsonschema:"minLength=1"`
 	// RPC is a method of meraki.broker.v1.BrokerService: GetBudget; "*" for all but
 	// Call. Call performs any operation that the Dashboard has, also one that the
 	// other grants do not allow.
 	RPC string `yaml:"rpc"`
 	// Verbs narrows a section, or Call: read (GET), write (PUT, POST, DELETE), or
 	// both. Required there, and not taken elsewhere.
-	Verbs []string `yaml:"verbs"`
+	Verbs []string `yaml:"verbs" jsonschema:"minItems=1,enum=read,enum=write"`
 	// Unknown lets Call reach paths that the contract does not know and that do not
 	// begin with an organization, a network or a device: /foo, or what is new below
 	// /administered. Nobody can say whose they are, so a rule with it has all
@@ -141,11 +145,11 @@ func parseVerbs(list []string) (verbs, error) {
 		case "write":
 			v |= writes
 		default:
-			return 0, fmt.Errorf("verbs: %q is not one of read, write", clip(s))
+			return 0, fmt.Errorf("%q is not one of read, write", clip(s))
 		}
 	}
 	if v == 0 {
-		return 0, errors.New("verbs: say [read], [write] or [read, write]")
+		return 0, errors.New("say [read], [write] or [read, write]")
 	}
 	return v, nil
 }
@@ -169,76 +173,90 @@ type rule struct {
 	usual         Priority // of calls that name none
 }
 
-// compile checks the rule. The error names the key behind rules[i].
+// compile checks the rule. The errors name the keys below the rule.
 func (r *Rule) compile(known *known) (*rule, error) {
 	out := &rule{
 		name: r.Name, weight: r.Weight, share: r.Share, defaults: r.Defaults,
 		sections: map[string]verbs{}, operations: map[string]struct{}{}, rpcs: map[string]struct{}{}, organizations: map[string]struct{}{},
 	}
+	var wrong setting.Errors
 	if r.Name == "" {
-		return nil, errors.New("name: is required")
+		wrong.Wrong("name", "is required")
 	}
 	if len(r.Callers) == 0 {
-		return nil, errors.New("callers: name at least one")
+		wrong.Wrong("callers", "name at least one")
 	}
 	var err error
 	if out.callers, err = NewNames("callers", r.Callers); err != nil {
-		return nil, err
+		wrong.Add("", err)
 	}
 	if len(r.Operations) == 0 {
-		return nil, errors.New("operations: name at least one")
+		wrong.Wrong("operations", "name at least one")
 	}
 	for i := range r.Operations {
-		if err := r.Operations[i].compile(out, known); err != nil {
-			return nil, fmt.Errorf("operations[%d].%w", i, err)
-		}
+		wrong.Add(fmt.Sprintf("operations[%d]", i), r.Operations[i].compile(out, known))
 	}
+	wrong.Add("", r.organizations(out))
+	wrong.Add("", r.terms(out))
+	return out, wrong.Err()
+}
+
+// organizations takes the organizations over.
+func (r *Rule) organizations(out *rule) error {
+	var wrong setting.Errors
 	if len(r.Organizations) == 0 {
-		return nil, fmt.Errorf("organizations: name at least one, or %q for all", anyName)
+		wrong.Wrong("organizations", "name at least one, or %q for all", anyName)
 	}
 	for i, o := range r.Organizations {
 		switch {
 		case o == anyName:
 			out.everywhere = true
 		case o == "" || strings.ContainsFunc(o, notInKey):
-			return nil, fmt.Errorf("organizations[%d]: %q is not an organization's id", i, clip(o))
+			wrong.Wrong(fmt.Sprintf("organizations[%d]", i), "%q is not an organization's id", clip(o))
 		}
 		out.organizations[o] = struct{}{}
 	}
 	if out.unknown && !out.everywhere {
-		return nil, fmt.Errorf("operations: unknown: true goes with organizations: [%q] alone; whose such a path is cannot be known", anyName)
+		wrong.Wrong("operations", "unknown: true goes with organizations: [%q] alone; whose such a path is cannot be known", anyName)
 	}
+	return wrong.Err()
+}
+
+// terms takes over what a call gets that the rule allows.
+func (r *Rule) terms(out *rule) error {
+	var wrong setting.Errors
 	if r.Weight == 0 {
 		out.weight = 1
 	}
 	if !(out.weight >= minWeight && out.weight <= maxWeight) {
-		return nil, fmt.Errorf("weight: %g is not from %g to %d", r.Weight, minWeight, maxWeight)
+		wrong.Wrong("weight", "%g is not from %g to %d", r.Weight, minWeight, maxWeight)
 	}
 	if r.Share == 0 {
 		out.share = 1
 	}
 	if !(out.share > 0 && out.share <= 1) {
-		return nil, fmt.Errorf("share: %g is not above 0 and up to 1", r.Share)
+		wrong.Wrong("share", "%g is not above 0 and up to 1", r.Share)
 	}
-	var ok bool
-	if out.priority, ok = priorities[r.Priority]; !ok {
-		return nil, fmt.Errorf("priority: %q is not one of critical, normal, bulk", clip(r.Priority))
+	var known bool
+	if out.priority, known = priorities[r.Priority]; !known {
+		wrong.Wrong("priority", "%q is not one of critical, normal, bulk", clip(r.Priority))
 	}
-	if out.usual, ok = priorities[r.Defaults.Priority]; !ok {
-		return nil, fmt.Errorf("defaults.priority: %q is not one of critical, normal, bulk", clip(r.Defaults.Priority))
+	if out.usual, known = priorities[r.Defaults.Priority]; !known {
+		wrong.Wrong("defaults.priority", "%q is not one of critical, normal, bulk", clip(r.Defaults.Priority))
 	}
 	if r.Defaults.Priority != "" && out.usual < out.priority {
-		return nil, fmt.Errorf("defaults.priority: %s is above the rule's own, %s", out.usual, out.priority)
+		wrong.Wrong("defaults.priority", "%s is above the rule's own, %s", out.usual, out.priority)
 	}
 	if d := r.Defaults.MaxAge; d < 0 || d > time.Hour {
-		return nil, fmt.Errorf("defaults.max_age: %s is not from 0s to 1h", d)
+		wrong.Wrong("defaults.max_age", "%s is not from 0s to 1h", d)
 	}
 	if d := r.Defaults.Deadline; d < 0 || d > 10*time.Minute {
-		return nil, fmt.Errorf("defaults.deadline: %s is not from 0s to 10m", d)
+		wrong.Wrong("defaults.deadline", "%s is not from 0s to 10m", d)
 	}
-	return out, nil
+	return wrong.Err()
 }
 
+// compile adds what the grant allows to the rule.
 func (g *Grant) compile(out *rule, known *known) error {
 	named := 0
 	for _, s := range []string{g.Section, g.Operation, g.RPC} {
@@ -246,45 +264,55 @@ func (g *Grant) compile(out *rule, known *known) error {
 			named++
 		}
 	}
+	var wrong setting.Errors
 	if named != 1 {
-		return errors.New("section: name one of section, operation and rpc")
+		wrong.Wrong("section", "name one of section, operation and rpc")
+		return wrong.Err()
 	}
-	if len(g.Verbs) > 0 && (g.Operation != "" || g.RPC != "" && g.RPC != rpcCall) {
-		return errors.New("verbs: narrows a section, or the RPC Call, and nothing else")
+	var narrowed verbs
+	switch narrows := g.Section != "" || g.RPC == rpcCall; {
+	case narrows:
+		var err error
+		narrowed, err = parseVerbs(g.Verbs)
+		wrong.Add("verbs", err)
+	case len(g.Verbs) > 0:
+		wrong.Wrong("verbs", "narrows a section, or the RPC Call, and nothing else")
 	}
 	if g.Unknown && g.RPC != rpcCall {
-		return errors.New("unknown: goes with the RPC Call, and with nothing else")
+		wrong.Wrong("unknown", "goes with the RPC Call, and with nothing else")
 	}
 	switch {
 	case g.Section != "":
-		v, err := parseVerbs(g.Verbs)
-		if err != nil {
-			return err
-		}
 		section := snake(g.Section)
 		if !known.section(section) {
-			return fmt.Errorf("section: %q is not a section of the API", clip(g.Section))
+			wrong.Wrong("section", "%q is not a section of the API%s", clip(g.Section), meant(g.Section, known.sections))
 		}
-		out.sections[section] |= v
+		out.sections[section] |= narrowed
 	case g.Operation != "":
 		if !known.operation(g.Operation) {
-			return fmt.Errorf("operation: %q is not an operation that has an RPC; those that have none go through the RPC Call", clip(g.Operation))
+			wrong.Wrong("operation", "%q is not an operation that has an RPC; those that have none go through the RPC Call%s",
+				clip(g.Operation), meant(g.Operation, known.operations))
 		}
 		out.operations[g.Operation] = struct{}{}
 	case g.RPC == rpcCall:
-		v, err := parseVerbs(g.Verbs)
-		if err != nil {
-			return err
-		}
-		out.call |= v
+		out.call |= narrowed
 		out.unknown = out.unknown || g.Unknown
 	default:
 		if !known.rpc(g.RPC) {
-			return fmt.Errorf("rpc: %q is not a method of BrokerService", clip(g.RPC))
+			wrong.Wrong("rpc", "%q is not a method of BrokerService%s", clip(g.RPC), meant(g.RPC, known.rpcs))
 		}
 		out.rpcs[g.RPC] = struct{}{}
 	}
-	return nil
+	return wrong.Err()
+}
+
+// meant asks whether the nearest of the known names was meant.
+func meant(name string, known map[string]struct{}) string {
+	nearest, ok := setting.Nearest(name, slices.Collect(maps.Keys(known)))
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", nearest)
 }
 
 // allows reports whether the rule allows the operation, to whomever and wherever.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // A trust says which peers are believed about who calls.
@@ -22,27 +24,24 @@ const trustUnix = "unix"
 // is in the list: what else runs in the pod may be anything.
 func newTrust(key string, list []string) (trust, error) {
 	var t trust
+	var wrong setting.Errors
 	for i, entry := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		switch {
 		case entry == trustUnix:
 			t.unix = true
 		case strings.HasPrefix(entry, spiffeScheme):
-			if err := t.ids.add(entry); err != nil {
-				return t, fmt.Errorf("%s: %w", at, err)
-			}
+			wrong.Add(at, t.ids.add(entry))
 		default:
 			p, err := prefixOf(entry)
-			if err != nil {
-				return t, fmt.Errorf("%s: %w", at, err)
-			}
+			wrong.Add(at, err)
 			t.prefixes = append(t.prefixes, p)
 		}
 	}
 	if len(list) == 0 {
-		return t, fmt.Errorf("%s: names nobody; name the proxies whose word counts: networks, SPIFFE ids or %q", key, trustUnix)
+		wrong.Wrong(key, "names nobody; name the proxies whose word counts: networks, SPIFFE ids or %q", trustUnix)
 	}
-	return t, nil
+	return t, wrong.Err()
 }
 
 func prefixOf(entry string) (netip.Prefix, error) {

@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc"
 	experimental "google.golang.org/grpc/experimental/opentelemetry"
 	"google.golang.org/grpc/stats/opentelemetry"
+
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // Tracing says where traces go. Off unless an endpoint is named here or in the
@@ -32,11 +34,11 @@ import (
 type Tracing struct {
 	// Endpoint of a collector that takes OTLP over gRPC: http://host:4317 in
 	// plain text, https:// with TLS. It wins over the environment.
-	Endpoint string `yaml:"endpoint"`
+	Endpoint string `yaml:"endpoint" jsonschema:"pattern=^https?://."`
 	// Ratio of the traces begun here that are recorded, from 0 to 1. A caller who
 	// has decided about its trace is followed in any case. When absent:
 	// OTEL_TRACES_SAMPLER, and without that all.
-	Ratio *float64 `yaml:"ratio"`
+	Ratio *float64 `yaml:"ratio" jsonschema:"minimum=0,maximum=1"`
 }
 
 // The variables that name a collector, or switch things off.
@@ -61,19 +63,19 @@ func (t *Tracing) On() bool {
 	return os.Getenv(envTraces) != "none" && (os.Getenv(envEndpoint) != "" || os.Getenv(envTracesEndpoint) != "")
 }
 
-// Validate says what is wrong, in one line that names the key.
+// Validate says what is wrong, by key.
 func (t *Tracing) Validate() error {
+	var wrong setting.Errors
 	if t.Ratio != nil && !(*t.Ratio >= 0 && *t.Ratio <= 1) {
-		return fmt.Errorf("ratio is %g; it goes from 0 to 1", *t.Ratio)
+		wrong.Wrong("ratio", "%g is not from 0 to 1", *t.Ratio)
 	}
-	if t.Endpoint == "" {
-		return nil
+	if t.Endpoint != "" {
+		u, err := url.Parse(t.Endpoint)
+		if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Scheme != "http" && u.Scheme != "https" {
+			wrong.Wrong("endpoint", "%q is not http://host:port or https://host:port", t.Endpoint)
+		}
 	}
-	u, err := url.Parse(t.Endpoint)
-	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("endpoint is %q; it takes http://host:port or https://host:port", t.Endpoint)
-	}
-	return nil
+	return wrong.Err()
 }
 
 // Telemetry is what instruments the server. Close sends what is left.
@@ -89,7 +91,7 @@ type Telemetry struct {
 // 0.9 us, and the two of message sizes 0.3 us of that, so they stay.
 func New(ctx context.Context, t Tracing, r prometheus.Registerer, log *slog.Logger) (*Telemetry, error) {
 	if err := t.Validate(); err != nil {
-		return nil, fmt.Errorf("tracing: %w", err)
+		return nil, err
 	}
 	out := new(Telemetry)
 	var err error

@@ -211,12 +211,12 @@ func (w *Watcher) lookAt(g *watched) (unsettled bool) {
 
 // fail reports a failure: each time to the counter, once to the log.
 func (w *Watcher) fail(g *watched, o Outcome, err error) {
-	w.observe(g.Name, o)
 	if text := err.Error(); text != g.failing {
 		g.failing = text
 		w.log.Error("files changed and cannot be used; what was read before stays in use",
 			"files", g.Name, "outcome", o.String(), "error", text)
 	}
+	w.observe(g.Name, o)
 }
 
 // errEmpty: an empty file is one that is being written, or a mistake.

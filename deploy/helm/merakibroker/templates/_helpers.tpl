@@ -28,14 +28,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $config "credentials" (dict "keys" (list $key)) }}
 {{- end }}
 {{- $most := ternary (int .Values.autoscaling.maxReplicas) (int .Values.replicaCount) .Values.autoscaling.enabled }}
-{{- if gt $most 1 }}
 {{- $store := default dict $config.store }}
-{{- if not $store.addresses }}
+{{- if and (gt $most 1) (not $store.addresses) }}
 {{- fail "more than one replica needs config.store.addresses: without the store each replica would spend the whole of every budget" }}
 {{- end }}
+{{- if $store.addresses }}
 {{- $_ := set $store "replicas" (default $most $store.replicas) }}
 {{- $_ := set $config "store" $store }}
 {{- end }}
+{{- include "merakibroker.check" (dict "config" $config "Files" .Files) }}
 {{- toYaml $config }}
 {{- end }}
 

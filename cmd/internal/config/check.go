@@ -1,0 +1,65 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/setting"
+)
+
+// check says what the schema cannot: what several keys say together, and what came
+// by flags.
+func (c *Config) check() setting.Errors {
+	var wrong setting.Errors
+	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}, {"rest", c.REST}} {
+		if _, _, err := net.SplitHostPort(a.address); err != nil && (a.key != "rest" || a.address != "") {
+			wrong.Wrong(a.key, "%q is not host:port", a.address)
+		}
+	}
+	u, err := url.Parse(c.Upstream)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		wrong.Wrong("upstream", "%q is not an http or https address", c.Upstream)
+		u = new(url.URL)
+	}
+	organization, address := dashboardLimit, addressLimit
+	if c.Simulated {
+		if !Loopback(net.JoinHostPort(u.Hostname(), "0")) {
+			wrong.Wrong("simulated", "is for an upstream on this machine, and upstream is %q", c.Upstream)
+		}
+		organization = ratelimit.Limit{Rate: sandboxRate, Burst: 2 * sandboxRate}
+		address = organization
+	}
+	if err := ratelimit.Check(c.Budget.Rate, c.Budget.Burst, time.Duration(c.Budget.Jitter), organization); err != nil {
+		wrong.Add("budget", err)
+	}
+	if c.Budget.CautiousRate > organization.Rate {
+		wrong.Wrong("budget.cautious_rate", "%g is above %g", c.Budget.CautiousRate, organization.Rate)
+	}
+	if c.Budget.AddressRate > address.Rate {
+		wrong.Wrong("budget.address_rate", "%g is above %g", c.Budget.AddressRate, address.Rate)
+	}
+	if c.Budget.Deadline <= 0 {
+		wrong.Wrong("budget.deadline", "0s would end every call at once that comes without a deadline")
+	}
+	wrong.Add("tracing", c.Tracing.Validate())
+	if len(c.Store.Addresses) > 0 {
+		connection := c.Store.Connection()
+		wrong.Add("store", connection.Check())
+	}
+	return wrong
+}
+
+// Loopback tells whether an address can be reached from this machine only.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
