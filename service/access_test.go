@@ -84,7 +84,7 @@ func TestRulesHoldForNetworksAndDevices(t *testing.T) {
 	}
 	_, err := h.call(as(orders), t, "getDevice", map[string]any{"serial": h.sandbox.Serial(1, 0, 0)})
 	wantCode(t, "another's device", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
-	_, err = h.call(as(billing), t, "createOrganizationNetwork", map[string]any{"organization_id": h.sandbox.OrganizationID(0), "name": "n"})
+	_, err = h.call(as(billing), t, "createOrganizationNetwork", map[string]any{"organization_id": h.sandbox.OrganizationID(0), "name": "n", "product_types": []string{"switch"}})
 	wantCode(t, "a write of a reader", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
 	_, err = h.call(as("somebody.else.serviceaccount.identity.linkerd.cluster.local"), t, "getOrganizations", nil)
 	wantCode(t, "a caller without a rule", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")

@@ -131,9 +131,9 @@ func TestNamesInBodiesAndQueriesAreHeldToTheRules(t *testing.T) {
 		_, err := h.own.Call(as(orders), &brokerv1.CallRequest{Method: call.method, Path: call.path, Query: call.query, Body: []byte(call.body)})
 		refused(t, fmt.Sprint(call.method, call.path, call.query, call.body), err)
 	}
-	_, err := h.call(as(orders), t, "createOrganizationNetwork", map[string]any{"organization_id": mine, "name": "c", "copy_from_network_id": theirs})
+	_, err := h.call(as(orders), t, "createOrganizationNetwork", map[string]any{"organization_id": mine, "name": "c", "product_types": []string{"switch"}, "copy_from_network_id": theirs})
 	wantCode(t, "typed", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
-	_, err = h.call(as(orders), t, "moveOrganizationLicenses", map[string]any{"organization_id": mine, "dest_organization_id": other})
+	_, err = h.call(as(orders), t, "moveOrganizationLicenses", map[string]any{"organization_id": mine, "dest_organization_id": other, "license_ids": []string{"1"}})
 	wantCode(t, "typed", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
 	untouched(t, h, other)
 	untouched(t, h, mine)

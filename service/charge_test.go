@@ -37,7 +37,7 @@ func TestEveryAttemptPays(t *testing.T) {
 		case 2: // two look-ups
 			_, _ = h.call(ctx, t, "getDeviceClients", map[string]any{"serial": h.sandbox.Serial(o, n, i%2)})
 		case 3:
-			_, _ = h.call(ctx, t, "createOrganizationNetwork", map[string]any{"organization_id": h.sandbox.OrganizationID(o), "name": fmt.Sprint(i)})
+			_, _ = h.call(ctx, t, "createOrganizationNetwork", map[string]any{"organization_id": h.sandbox.OrganizationID(o), "name": fmt.Sprint(i), "product_types": []string{"switch"}})
 		case 4:
 			_, _ = h.own.Call(ctx, &brokerv1.CallRequest{Method: "DELETE", Path: "/networks/" + h.sandbox.NetworkID(o, n) + "/webhooks/httpServers/1"})
 		case 5:

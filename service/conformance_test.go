@@ -113,7 +113,7 @@ func (m meeting) check(t *testing.T, h *harness, organization string) {
 	operation, fields := "getOrganization", map[string]any{"organization_id": organization}
 	if m.write {
 		operation = "createOrganizationNetwork"
-		fields["name"] = "a network"
+		fields["name"], fields["product_types"] = "a network", []string{"switch"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()

@@ -126,7 +126,7 @@ func TestRecord(t *testing.T) {
 		if _, err := h.call(ctx, t, "getOrganization", map[string]any{"organization_id": sound}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := h.call(ctx, t, "createOrganizationNetwork", map[string]any{"organization_id": sick, "name": "n"})
+		_, err := h.call(ctx, t, "createOrganizationNetwork", map[string]any{"organization_id": sick, "name": "n", "product_types": []string{"switch"}})
 		wantCode(t, "a write into a broken connection", err, codes.Unknown, "OUTCOME_UNKNOWN")
 	}
 	list, err := h.own.ListAttempts(ctx, &brokerv1.ListAttemptsRequest{OrganizationId: sick, Outcome: brokerv1.Outcome_OUTCOME_RESET, PageSize: 1000})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -40,6 +41,12 @@ func (h *harness) request(t testing.TB, operation string, fields map[string]any)
 		f := m.Descriptor.Input().Fields().ByName(protoreflect.Name(name))
 		if f == nil {
 			t.Fatalf("%s has no field %s", m.Descriptor.Input().FullName(), name)
+		}
+		if list, ok := value.([]string); ok {
+			for _, text := range list {
+				in.Mutable(f).List().Append(protoreflect.ValueOfString(text))
+			}
+			continue
 		}
 		in.Set(f, protoreflect.ValueOf(value))
 	}
@@ -136,5 +143,38 @@ func TestURLThatIsTooLong(t *testing.T) {
 	wantCode(t, "an id of 20 kB", err, codes.InvalidArgument, "BAD_REQUEST")
 	if n := h.broker.Attempts(); n != 0 {
 		t.Errorf("%d attempts were made", n)
+	}
+}
+
+// TestRequiredListsAreNotLost: a list that the document requires and that is empty is
+// refused before anything is sent; named in empty_fields it is sent.
+func TestRequiredListsAreNotLost(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{broker: fast})
+	network := h.sandbox.NetworkID(0, 0)
+	for operation, fields := range map[string]map[string]any{
+		"updateNetworkApplianceFirewallPortForwardingRules": {"network_id": network},
+		"updateNetworkApplianceFirewallL3FirewallRules":     {"network_id": network, "rules": []string{}},
+		"updateNetworkSyslogServers":                        {"network_id": network, "null_fields": []string{}},
+		"updateNetworkSwitchQosRulesOrder":                  {"network_id": network, "rule_ids": []string{}},
+		"createOrganizationNetwork":                         {"organization_id": h.sandbox.OrganizationID(0), "name": "n"},
+	} {
+		before := h.sandbox.Stats().Total.Arrived
+		_, err := h.call(t.Context(), t, operation, fields)
+		bad := detailOf[*errdetails.BadRequest](status.Convert(err))
+		if status.Code(err) != codes.InvalidArgument || len(bad.GetFieldViolations()) != 1 || !strings.Contains(err.Error(), "empty_fields") {
+			t.Errorf("%s: %v", operation, err)
+			continue
+		}
+		if n := h.sandbox.Stats().Total.Arrived - before; n > 0 {
+			t.Errorf("%s: %d requests were sent", operation, n)
+		}
+		if operation == "createOrganizationNetwork" {
+			continue // which the Dashboard would refuse
+		}
+		fields["empty_fields"] = []string{bad.GetFieldViolations()[0].GetField()}
+		if _, err := h.call(t.Context(), t, operation, fields); err != nil {
+			t.Errorf("%s with empty_fields: %v", operation, err)
+		}
 	}
 }

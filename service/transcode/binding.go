@@ -96,6 +96,11 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 	m.index(func(i int) bool { return p.bindings[i].location == inBody })
 	m.retire(d)
 	p.bindRetired(d)
+	for _, path := range op.GetRequiredLists() {
+		if err := p.require(path); err != nil {
+			return fmt.Errorf("%s: %w", d.FullName(), err)
+		}
+	}
 	return nil
 }
 

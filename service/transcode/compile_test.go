@@ -38,6 +38,9 @@ func TestCompileRefuses(t *testing.T) {
 		{"query map", `id:"x" verb:VERB_GET path:"/x"`, "map<string, string> a = 1;", "", "no form for maps"},
 		{"query value", `id:"x" verb:VERB_GET path:"/x"`, "google.protobuf.Struct a = 1;", "", "no form for free"},
 		{"body twice", `id:"x" verb:VERB_PUT path:"/x"`, `optional string a = 1; optional string b = 2 [(meraki.api.v1.binding) = {name: "a"}];`, "", "two fields of the body"},
+		{"required", `id:"x" verb:VERB_PUT path:"/x" required_lists:"b[].a"`, `repeated string a = 1; repeated string b = 2;`, "", `"b[].a" leads to nothing`},
+		{"required of a query", `id:"x" verb:VERB_GET path:"/x" required_lists:"a"`, "repeated string a = 1;", "", "leads to nothing"},
+		{"required many", `id:"x" verb:VERB_PUT path:"/x" ` + manyRequired(), strings.Join(strings.SplitAfter(manyFields(), ";")[:maxRequired+1], ""), "", "more than 64"},
 		{"many fields", `id:"x" verb:VERB_GET path:"/x"`, "", manyFields(), "300 fields"},
 	} {
 		text := `syntax = "proto3"; package t.v1; import "google/protobuf/struct.proto"; import "meraki/api/v1/operation.proto";
@@ -58,6 +61,14 @@ func TestCompileRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", row.name, err, row.says)
 		}
 	}
+}
+
+func manyRequired() string {
+	var b strings.Builder
+	for i := range maxRequired + 1 {
+		fmt.Fprintf(&b, `required_lists:"f%d" `, i)
+	}
+	return b.String()
 }
 
 func manyFields() string {

@@ -29,6 +29,7 @@
 //	a mask that names nothing, or what has a value   | refused
 //	a mask that names a place inside what is absent  | the objects around it are made
 //	an empty body                                    | {}; refused in the update of a list, which was to be emptied
+//	a list that the document requires is empty       | refused, unless a mask or an additional property names it
 //	the whole body is one field, and it is absent    | refused, unless a mask names it
 //	additional properties                            | members of their object, behind the fields; null, [] and {} too
 //	only _json, which is no object                   | that value is the body

@@ -26,6 +26,8 @@ type Plan struct {
 	nulls, empties int
 	// list is the list that an update is for; empty when it has none.
 	list string
+	// required is what the document requires of the body.
+	required requirement
 	// extends: the body takes additional properties.
 	extends bool
 

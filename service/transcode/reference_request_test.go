@@ -139,7 +139,7 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 		}
 		if there {
 			r.body = refWhole(whole)
-			return r, nil
+			return r, refRequired(c.op, whole)
 		}
 		if c.op.GetVerb() == apiv1.Verb_VERB_PUT && len(body) == 0 && refHasList(c.op, m.Descriptor()) {
 			return nil, &refError{"an update that changes nothing"}
@@ -156,7 +156,7 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 			return nil, &refError{"more than the whole body"}
 		}
 	}
-	return r, nil
+	return r, refRequired(c.op, r.body)
 }
 
 func refHasList(op *apiv1.Operation, d protoreflect.MessageDescriptor) bool {

@@ -56,7 +56,7 @@ func (p *Plan) compose(w *writer, wire []byte, params []param) (*Request, bool) 
 	if p.body {
 		w.out = make([]byte, 0, 2*len(b)+64)
 	}
-	if !p.fields(w, b, masks) {
+	if !p.fields(w, b, masks) || !p.complete(w) {
 		return nil, false
 	}
 	if p.body {

@@ -17,7 +17,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing", "createThing", "updateRules"}
+var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing", "createThing", "updateRules", "updatePolicies", "replaceParts"}
 
 // compareRequest reads a request with both writers and wants the same from both.
 func compareRequest(t *testing.T, c *corner, wire []byte) {
@@ -289,6 +289,9 @@ func requestSeeds(t testing.TB) (ids []string, wires [][]byte) {
 	add("replaceRules", `{}`, `{"rules":[{"id":"a"},{}]}`, `{"emptyFields":"rules"}`, `{"nullFields":"rules"}`, `{"rules":[{"id":"a"}],"nullFields":"rules.0.port"}`)
 	add("createThing", `{"networkId":"N_1"}`, `{"networkId":"N_1","tags":["a"],"additionalProperties":{"b":1}}`)
 	add("updateRules", `{"networkId":"N_1"}`, `{"networkId":"N_1","log":true}`, `{"networkId":"N_1","emptyFields":"rules"}`, `{"networkId":"N_1","additionalProperties":{"rules":[]}}`)
+	add("updatePolicies", `{}`, `{"mixed":[],"emptyFields":"rules"}`, `{"mixed":[1],"rules":[{"inners":[{"named":{"a":{}}}]},{"additionalProperties":{"inners":[{}]}}]}`, `{"mixed":[],"rules":[{}],"emptyFields":"rules.0.inners"}`,
+		`{"mixed":[],"slots":{"a":{"inners":[{}]},"inners":{}},"part":{"inners":[]},"nullFields":"rules"}`, `{"mixed":[],"additionalProperties":{"rules":[{"a":1},[]]}}`, `{"additionalProperties":{"_json":[{}]}}`)
+	add("replaceParts", `{}`, `{"rules":[{"inners":[{}]}]}`, `{"rules":[{"inners":[{}]},{}]}`, `{"emptyFields":"rules"}`, `{"additionalProperties":{"_json":[{"inners":[]},{}]}}`)
 	add("reboot", `{"serial":"Q2XX"}`)
 	add("getShelf", `{}`)
 	add("getThing", `{"thingId":"~x-_."}`)

@@ -44,6 +44,13 @@ func requestRows() []requestRow {
 		}
 		return string(bytesField(11, inner))
 	}
+	// nested is a Part with a list of one in it, and so on.
+	nested := func(n int) (part string) {
+		for range n {
+			part = string(bytesField(4, part))
+		}
+		return part
+	}
 	update := func(extra []byte, body string) requestRow {
 		return requestRow{id: "updateThing", text: `{` + path + `}`, extra: extra, path: "/networks/N_1/things/5", body: body}
 	}
@@ -112,6 +119,30 @@ func requestRows() []requestRow {
 		refused("", []byte{0x80}, "-", "not protobuf"),
 		update([]byte(deep(98)), `{"part":`+strings.Repeat(`{"inner":`, 98)+`{}`+strings.Repeat("}", 99)),
 		requestRow{id: "updateThing", text: `{` + path + `}`, extra: []byte(deep(100)), refused: strings.TrimSuffix("part."+strings.Repeat("inner.", 100), "."), says: "100"}.shows("more than 100 messages inside each other"),
+		// Required lists.
+		requestRow{id: "updatePolicies", text: `{"log":true}`, refused: "rules", says: `name "rules" in empty_fields`}.shows("a list that the document requires is empty"),
+		{id: "updatePolicies", text: `{}`, refused: "rules", says: `name "rules" in empty_fields`},
+		{id: "updatePolicies", text: `{"rules":[],"mixed":[]}`, refused: "rules", says: "empty_fields"},
+		{id: "updatePolicies", text: `{"emptyFields":"rules"}`, refused: "mixed", says: `name "mixed"`},
+		{id: "updatePolicies", text: `{"mixed":[],"emptyFields":"rules"}`, path: "/policies", body: `{"rules":[],"mixed":[]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"nullFields":"rules"}`, path: "/policies", body: `{"rules":null,"mixed":[]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"additionalProperties":{"rules":[]}}`, path: "/policies", body: `{"mixed":[],"rules":[]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"additionalProperties":{"rules":"all"}}`, path: "/policies", body: `{"mixed":[],"rules":"all"}`},
+		{id: "updatePolicies", text: `{"additionalProperties":{"_json":[]}}`, path: "/policies", body: `[]`},
+		{id: "updatePolicies", text: `{"additionalProperties":{"_json":[{"rules":1},[]]}}`, path: "/policies", body: `[{"rules":1},[]]`},
+		{id: "replaceParts", text: `{"additionalProperties":{"rules":[{}]}}`, path: "/parts", body: `{"rules":[{}]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"inners":[{}],"additionalProperties":{"inners":1}}]}`, refused: "rules[0].additional_properties[inners]"},
+		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"additionalProperties":{"inners":[]}},{}]}`, refused: "rules[1].inners", says: `name "rules.1.inners" in empty_fields`},
+		{id: "updatePolicies", text: `{"mixed":[],"rules":[{},{}],"emptyFields":"rules.*.inners"}`, path: "/policies", body: `{"rules":[{"inners":[]},{"inners":[]}],"mixed":[]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"inners":[{"id":"]}\"","named":{"a":{}}},{}]}]}`, refused: "rules[0].inners[1].named", says: `"rules.0.inners.1.named"`},
+		{id: "updatePolicies", text: `{"mixed":[[{}]],"slots":{"a\"b":{}},"emptyFields":"rules"}`, refused: `slots[a"b].inners`, says: "empty_fields"},
+		{id: "updatePolicies", text: `{"mixed":[],"slots":{"inners":{"id":"x","inners":[{}]}},"part":{},"emptyFields":"rules"}`, refused: "part.inners", says: `"part.inners"`},
+		{id: "updatePolicies", text: `{"mixed":[],"emptyFields":"rules,part.inners,slots.k.inners"}`, path: "/policies", body: `{"rules":[],"slots":{"k":{"inners":[]}},"part":{"inners":[]},"mixed":[]}`},
+		{id: "replaceParts", text: `{"rules":[{"inners":[{}]},{}]}`, refused: "rules[1].inners", says: `"rules.1.inners"`},
+		{id: "replaceParts", text: `{"rules":[{"inners":[{}]}]}`, path: "/parts", body: `[{"inners":[{}]}]`},
+		{id: "updatePolicies", text: `{"mixed":[],"emptyFields":"rules"}`, extra: bytesField(2, "\x0a\x01k\x12"+string(protowire.AppendString(nil, nested(98)))), path: "/policies",
+			body: `{"rules":[],"slots":{"k":` + strings.Repeat(`{"inners":[`, 98) + "{}" + strings.Repeat("]}", 98) + `},"mixed":[]}`},
+		{id: "replaceParts", text: `{"emptyFields":"rules"}`, path: "/parts", body: `[]`},
 		// Masks.
 		requestRow{id: "updateThing", text: `{` + path + `,"name":"n","nullFields":"active,part.id,slots.x,body_number","emptyFields":"tags,counts,slots.y,settings,mixed,part.inners,lists.z"}`, path: "/networks/N_1/things/5",
 			body: `{"name":"n","active":null,"tags":[],"part":{"id":null,"inners":[]},"counts":{},"slots":{"x":null,"y":{}},"settings":{},"mixed":[],"number":null,"lists":{"z":[]}}`}.shows("a mask that names a place inside what is absent"),

@@ -115,6 +115,7 @@ func Build(d *openapi.Document, overrides Overrides, locked Locked) (*Contract, 
 		op.Request = b.request(op)
 		op.shape = b.response(op)
 		b.owners(op)
+		requiredLists(op)
 		b.job(op)
 		b.rowKey(op)
 		s := sections[name]

@@ -158,6 +158,9 @@ func (w *writer) operation(op *apiv1.Operation) {
 	for _, o := range op.GetNamedOwners() {
 		w.line(3, "named_owners: {property: %q, location: %s, kind: %s}", o.GetProperty(), o.GetLocation(), o.GetKind())
 	}
+	if l := op.GetRequiredLists(); len(l) > 0 {
+		w.line(3, "required_lists: [%s]", list(l))
+	}
 }
 
 // list is literals of a list, parted by commas.

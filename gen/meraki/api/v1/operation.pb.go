@@ -398,7 +398,13 @@ type Operation struct {
 	// The properties of the query and the body that name an organization, a
 	// network, a device or another operation's resource, beside what the path
 	// names. A caller that may use one of them only has to be held to it here too.
-	NamedOwners   []*NamedOwner `protobuf:"bytes,13,rep,name=named_owners,json=namedOwners,proto3" json:"named_owners,omitempty"`
+	NamedOwners []*NamedOwner `protobuf:"bytes,13,rep,name=named_owners,json=namedOwners,proto3" json:"named_owners,omitempty"`
+	// The lists and maps that the body has to have, empty or not. Protobuf cannot
+	// tell an empty one from an absent one, so a request in which one of them is
+	// empty has to name it in empty_fields. A path of names as on the wire, where []
+	// is each element of a list and .* each value of a map: rules, rules[].vlanIds.
+	// What stands inside of something absent is not asked for.
+	RequiredLists []string `protobuf:"bytes,14,rep,name=required_lists,json=requiredLists,proto3" json:"required_lists,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +526,13 @@ func (x *Operation) GetJob() *Job {
 func (x *Operation) GetNamedOwners() []*NamedOwner {
 	if x != nil {
 		return x.NamedOwners
+	}
+	return nil
+}
+
+func (x *Operation) GetRequiredLists() []string {
+	if x != nil {
+		return x.RequiredLists
 	}
 	return nil
 }
@@ -1059,7 +1072,7 @@ var File_meraki_api_v1_operation_proto protoreflect.FileDescriptor
 
 const file_meraki_api_v1_operation_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/api/v1/operation.proto\x12\rmeraki.api.v1\x1a google/protobuf/descriptor.proto\"\xba\x04\n" +
+	"\x1dmeraki/api/v1/operation.proto\x12\rmeraki.api.v1\x1a google/protobuf/descriptor.proto\"\xe1\x04\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x04verb\x18\x02 \x01(\x0e2\x13.meraki.api.v1.VerbR\x04verb\x12\x12\n" +
@@ -1075,7 +1088,8 @@ const file_meraki_api_v1_operation_proto_rawDesc = "" +
 	" \x01(\tR\frequestField\x12.\n" +
 	"\arow_key\x18\v \x01(\v2\x15.meraki.api.v1.RowKeyR\x06rowKey\x12$\n" +
 	"\x03job\x18\f \x01(\v2\x12.meraki.api.v1.JobR\x03job\x12<\n" +
-	"\fnamed_owners\x18\r \x03(\v2\x19.meraki.api.v1.NamedOwnerR\vnamedOwners\"c\n" +
+	"\fnamed_owners\x18\r \x03(\v2\x19.meraki.api.v1.NamedOwnerR\vnamedOwners\x12%\n" +
+	"\x0erequired_lists\x18\x0e \x03(\tR\rrequiredLists\"c\n" +
 	"\vBatchAction\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x1a\n" +

@@ -27,7 +27,7 @@ var File_meraki_appliance_v1_appliance_service_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xfa\xca\x03\n" +
+	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xe7\xcd\x03\n" +
 	"\x10ApplianceService\x12\xf2\x01\n" +
 	"\x1dGetDeviceApplianceDhcpSubnets\x129.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsRequest\x1a:.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse\"Z\xf2\xfd\x1bV\n" +
 	"\x1dgetDeviceApplianceDhcpSubnets\x10\x01\x1a(/devices/{serial}/appliance/dhcp/subnets \x040\x01J\x05items\x12\xdd\x02\n" +
@@ -104,22 +104,22 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"-updateNetworkApplianceFirewallL7FirewallRules\x10\x02\x1a8/networks/{networkId}/appliance/firewall/l7FirewallRules \x030\x02BD\n" +
 	"8/networks/{networkId}/appliance/firewall/l7FirewallRules\x12\x06update\x18\x01\x12\x90\x03\n" +
 	"?GetNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x12[.meraki.appliance.v1.GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest\x1aQ.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
-	"?getNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x10\x01\x1aN/networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories \x030\x01\x12\x8d\x03\n" +
-	"1UpdateNetworkApplianceFirewallMulticastForwarding\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"?getNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x10\x01\x1aN/networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories \x030\x01\x12\xa5\x03\n" +
+	"1UpdateNetworkApplianceFirewallMulticastForwarding\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
 	"1updateNetworkApplianceFirewallMulticastForwarding\x10\x02\x1a</networks/{networkId}/appliance/firewall/multicastForwarding \x030\x02BH\n" +
-	"</networks/{networkId}/appliance/firewall/multicastForwarding\x12\x06update\x18\x01\x12\xae\x02\n" +
+	"</networks/{networkId}/appliance/firewall/multicastForwarding\x12\x06update\x18\x01r\x05rulesr\x0frules[].vlanIds\x12\xae\x02\n" +
 	",GetNetworkApplianceFirewallOneToManyNatRules\x12H.meraki.appliance.v1.GetNetworkApplianceFirewallOneToManyNatRulesRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules\"t\xf2\xfd\x1bp\n" +
-	",getNetworkApplianceFirewallOneToManyNatRules\x10\x01\x1a:/networks/{networkId}/appliance/firewall/oneToManyNatRules \x030\x01\x12\xb7\x02\n" +
-	"/UpdateNetworkApplianceFirewallOneToManyNatRules\x12K.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules\"w\xf2\xfd\x1bs\n" +
-	"/updateNetworkApplianceFirewallOneToManyNatRules\x10\x02\x1a:/networks/{networkId}/appliance/firewall/oneToManyNatRules \x030\x02\x12\xa9\x02\n" +
+	",getNetworkApplianceFirewallOneToManyNatRules\x10\x01\x1a:/networks/{networkId}/appliance/firewall/oneToManyNatRules \x030\x01\x12\xd3\x02\n" +
+	"/UpdateNetworkApplianceFirewallOneToManyNatRules\x12K.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"/updateNetworkApplianceFirewallOneToManyNatRules\x10\x02\x1a:/networks/{networkId}/appliance/firewall/oneToManyNatRules \x030\x02r\x05rulesr\x11rules[].portRules\x12\xa9\x02\n" +
 	"+GetNetworkApplianceFirewallOneToOneNatRules\x12G.meraki.appliance.v1.GetNetworkApplianceFirewallOneToOneNatRulesRequest\x1a=.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules\"r\xf2\xfd\x1bn\n" +
-	"+getNetworkApplianceFirewallOneToOneNatRules\x10\x01\x1a9/networks/{networkId}/appliance/firewall/oneToOneNatRules \x030\x01\x12\xb2\x02\n" +
-	".UpdateNetworkApplianceFirewallOneToOneNatRules\x12J.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest\x1a=.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules\"u\xf2\xfd\x1bq\n" +
-	".updateNetworkApplianceFirewallOneToOneNatRules\x10\x02\x1a9/networks/{networkId}/appliance/firewall/oneToOneNatRules \x030\x02\x12\xb8\x02\n" +
+	"+getNetworkApplianceFirewallOneToOneNatRules\x10\x01\x1a9/networks/{networkId}/appliance/firewall/oneToOneNatRules \x030\x01\x12\xb9\x02\n" +
+	".UpdateNetworkApplianceFirewallOneToOneNatRules\x12J.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToOneNatRulesRequest\x1a=.meraki.appliance.v1.NetworkApplianceFirewallOneToOneNatRules\"|\xf2\xfd\x1bx\n" +
+	".updateNetworkApplianceFirewallOneToOneNatRules\x10\x02\x1a9/networks/{networkId}/appliance/firewall/oneToOneNatRules \x030\x02r\x05rules\x12\xb8\x02\n" +
 	".GetNetworkApplianceFirewallPortForwardingRules\x12J.meraki.appliance.v1.GetNetworkApplianceFirewallPortForwardingRulesRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules\"x\xf2\xfd\x1bt\n" +
-	".getNetworkApplianceFirewallPortForwardingRules\x10\x01\x1a</networks/{networkId}/appliance/firewall/portForwardingRules \x030\x01\x12\xc1\x02\n" +
-	"1UpdateNetworkApplianceFirewallPortForwardingRules\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules\"{\xf2\xfd\x1bw\n" +
-	"1updateNetworkApplianceFirewallPortForwardingRules\x10\x02\x1a</networks/{networkId}/appliance/firewall/portForwardingRules \x030\x02\x12\x81\x02\n" +
+	".getNetworkApplianceFirewallPortForwardingRules\x10\x01\x1a</networks/{networkId}/appliance/firewall/portForwardingRules \x030\x01\x12\xde\x02\n" +
+	"1UpdateNetworkApplianceFirewallPortForwardingRules\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallPortForwardingRulesRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallPortForwardingRules\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
+	"1updateNetworkApplianceFirewallPortForwardingRules\x10\x02\x1a</networks/{networkId}/appliance/firewall/portForwardingRules \x030\x02r\x05rulesr\x12rules[].allowedIps\x12\x81\x02\n" +
 	"#GetNetworkApplianceFirewallSettings\x12?.meraki.appliance.v1.GetNetworkApplianceFirewallSettingsRequest\x1a5.meraki.appliance.v1.NetworkApplianceFirewallSettings\"b\xf2\xfd\x1b^\n" +
 	"#getNetworkApplianceFirewallSettings\x10\x01\x1a1/networks/{networkId}/appliance/firewall/settings \x030\x01\x12\x8a\x02\n" +
 	"&UpdateNetworkApplianceFirewallSettings\x12B.meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest\x1a5.meraki.appliance.v1.NetworkApplianceFirewallSettings\"e\xf2\xfd\x1ba\n" +
@@ -167,10 +167,10 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xcc\x02\n" +
 	"\x1fDeleteNetworkApplianceRfProfile\x12;.meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest\x1a<.meraki.appliance.v1.DeleteNetworkApplianceRfProfileResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"\x1fdeleteNetworkApplianceRfProfile\x10\x04\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02BE\n" +
-	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\xe9\x02\n" +
-	"+UpdateNetworkApplianceSdwanInternetPolicies\x12G.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest\x1a:.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\x97\x03\n" +
+	"+UpdateNetworkApplianceSdwanInternetPolicies\x12G.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest\x1a:.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies\"\xe2\x01\xf2\xfd\x1b\xdd\x01\n" +
 	"+updateNetworkApplianceSdwanInternetPolicies\x10\x02\x1a6/networks/{networkId}/appliance/sdwan/internetPolicies \x030\x02BB\n" +
-	"6/networks/{networkId}/appliance/sdwan/internetPolicies\x12\x06update\x18\x01\x12\x92\x02\n" +
+	"6/networks/{networkId}/appliance/sdwan/internetPolicies\x12\x06update\x18\x01r,wanTrafficUplinkPreferences[].trafficFilters\x12\x92\x02\n" +
 	"!GetNetworkApplianceSecurityEvents\x12=.meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest\x1a>.meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse\"n\xf2\xfd\x1bj\n" +
 	"!getNetworkApplianceSecurityEvents\x10\x01\x1a//networks/{networkId}/appliance/security/events \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\x97\x02\n" +
 	"$StreamNetworkApplianceSecurityEvents\x12=.meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest\x1a>.meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse\"n\xf2\xfd\x1bj\n" +
@@ -231,22 +231,22 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	":deleteNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x04\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02Bo\n" +
 	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\adestroy\x18\x01\x12\x90\x02\n" +
 	"&GetNetworkApplianceTrafficShapingRules\x12B.meraki.appliance.v1.GetNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"h\xf2\xfd\x1bd\n" +
-	"&getNetworkApplianceTrafficShapingRules\x10\x01\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x01\x12\xdd\x02\n" +
-	")UpdateNetworkApplianceTrafficShapingRules\x12E.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"&getNetworkApplianceTrafficShapingRules\x10\x01\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x01\x12\xf2\x02\n" +
+	")UpdateNetworkApplianceTrafficShapingRules\x12E.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
 	")updateNetworkApplianceTrafficShapingRules\x10\x02\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x02B@\n" +
-	"4/networks/{networkId}/appliance/trafficShaping/rules\x12\x06update\x18\x01\x12\xc2\x02\n" +
+	"4/networks/{networkId}/appliance/trafficShaping/rules\x12\x06update\x18\x01r\x13rules[].definitions\x12\xc2\x02\n" +
 	"0GetNetworkApplianceTrafficShapingUplinkBandwidth\x12L.meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkBandwidthRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth\"|\xf2\xfd\x1bx\n" +
 	"0getNetworkApplianceTrafficShapingUplinkBandwidth\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x01\x12\x99\x03\n" +
 	"3UpdateNetworkApplianceTrafficShapingUplinkBandwidth\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth\"\xcc\x01\xf2\xfd\x1b\xc7\x01\n" +
 	"3updateNetworkApplianceTrafficShapingUplinkBandwidth\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x02BJ\n" +
 	">/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth\x12\x06update\x18\x01\x12\xc2\x02\n" +
 	"0GetNetworkApplianceTrafficShapingUplinkSelection\x12L.meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"|\xf2\xfd\x1bx\n" +
-	"0getNetworkApplianceTrafficShapingUplinkSelection\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x01\x12\xb4\x04\n" +
-	"3UpdateNetworkApplianceTrafficShapingUplinkSelection\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"\xe7\x02\xf2\xfd\x1b\xe2\x02\n" +
+	"0getNetworkApplianceTrafficShapingUplinkSelection\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x01\x12\x90\x05\n" +
+	"3UpdateNetworkApplianceTrafficShapingUplinkSelection\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"\xc3\x03\xf2\xfd\x1b\xbe\x03\n" +
 	"3updateNetworkApplianceTrafficShapingUplinkSelection\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x02BJ\n" +
 	">/networks/{networkId}/appliance/trafficShaping/uplinkSelection\x12\x06update\x18\x01jN\n" +
 	"HvpnTrafficUplinkPreferences[].trafficFilters[].value.destination.network\x10\x03\x18\x02jI\n" +
-	"CvpnTrafficUplinkPreferences[].trafficFilters[].value.source.network\x10\x03\x18\x02\x12\x8d\x03\n" +
+	"CvpnTrafficUplinkPreferences[].trafficFilters[].value.source.network\x10\x03\x18\x02r,vpnTrafficUplinkPreferences[].trafficFiltersr,wanTrafficUplinkPreferences[].trafficFilters\x12\x8d\x03\n" +
 	"1UpdateNetworkApplianceTrafficShapingVpnExclusions\x12M.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest\x1a@.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
 	"1updateNetworkApplianceTrafficShapingVpnExclusions\x10\x02\x1a</networks/{networkId}/appliance/trafficShaping/vpnExclusions \x030\x02BH\n" +
 	"</networks/{networkId}/appliance/trafficShaping/vpnExclusions\x12\x06update\x18\x01\x12\xdd\x02\n" +
@@ -256,10 +256,10 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	")DisconnectNetworkApplianceUmbrellaAccount\x12E.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest\x1aF.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
 	")disconnectNetworkApplianceUmbrellaAccount\x10\x03\x1a;/networks/{networkId}/appliance/umbrella/account/disconnect \x030\x03B>\n" +
 	"0/networks/{networkId}/appliance/umbrella/account\x12\n" +
-	"disconnect\x12\xec\x02\n" +
-	")ExclusionsNetworkApplianceUmbrellaDomains\x12E.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest\x1aF.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"disconnect\x12\xf5\x02\n" +
+	")ExclusionsNetworkApplianceUmbrellaDomains\x12E.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest\x1aF.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
 	")exclusionsNetworkApplianceUmbrellaDomains\x10\x02\x1a;/networks/{networkId}/appliance/umbrella/domains/exclusions \x030\x02B:\n" +
-	"0/networks/{networkId}/appliance/umbrella/domains\x12\x06action\x12\xd5\x02\n" +
+	"0/networks/{networkId}/appliance/umbrella/domains\x12\x06actionr\adomains\x12\xd5\x02\n" +
 	"#AddNetworkApplianceUmbrellaPolicies\x12?.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest\x1a@.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
 	"#addNetworkApplianceUmbrellaPolicies\x10\x03\x1a5/networks/{networkId}/appliance/umbrella/policies/add \x030\x03BA\n" +
 	"1/networks/{networkId}/appliance/umbrella/policies\x12\fpolicies_add\x12\xe7\x02\n" +
@@ -268,10 +268,10 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"1/networks/{networkId}/appliance/umbrella/policies\x12\x0fpolicies_remove\x12\xc0\x02\n" +
 	"\"ProtectionNetworkApplianceUmbrella\x12>.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest\x1a?.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
 	"\"protectionNetworkApplianceUmbrella\x10\x02\x1a3/networks/{networkId}/appliance/umbrella/protection \x030\x02B2\n" +
-	"(/networks/{networkId}/appliance/umbrella\x12\x06action\x12\xa7\x02\n" +
-	" UpdateNetworkApplianceUplinksNat\x12<.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest\x1a/.meraki.appliance.v1.NetworkApplianceUplinksNat\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"(/networks/{networkId}/appliance/umbrella\x12\x06action\x12\xb0\x02\n" +
+	" UpdateNetworkApplianceUplinksNat\x12<.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest\x1a/.meraki.appliance.v1.NetworkApplianceUplinksNat\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	" updateNetworkApplianceUplinksNat\x10\x02\x1a+/networks/{networkId}/appliance/uplinks/nat \x030\x02B7\n" +
-	"+/networks/{networkId}/appliance/uplinks/nat\x12\bsettings\x12\xa2\x02\n" +
+	"+/networks/{networkId}/appliance/uplinks/nat\x12\bsettingsr\auplinks\x12\xa2\x02\n" +
 	"&GetNetworkApplianceUplinksUsageHistory\x12B.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryRequest\x1aC.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse\"o\xf2\xfd\x1bk\n" +
 	"&getNetworkApplianceUplinksUsageHistory\x10\x01\x1a4/networks/{networkId}/appliance/uplinks/usageHistory \x030\x01J\x05items\x12\xe1\x01\n" +
 	"\x18GetNetworkApplianceVlans\x124.meraki.appliance.v1.GetNetworkApplianceVlansRequest\x1a5.meraki.appliance.v1.GetNetworkApplianceVlansResponse\"X\xf2\xfd\x1bT\n" +
@@ -351,14 +351,14 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"3GetOrganizationApplianceDnsLocalProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	"3getOrganizationApplianceDnsLocalProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/assignments \x020\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x02\x12\xff\x03\n" +
-	":BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x12V.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest\x1aW.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\"\x8f\x02\xf2\xfd\x1b\x8a\x02\n" +
+	"networkIds\x10\x02\x18\x02\x12\x86\x04\n" +
+	":BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x12V.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest\x1aW.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\"\x96\x02\xf2\xfd\x1b\x91\x02\n" +
 	":bulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkCreate \x020\x03BW\n" +
 	"H/organizations/{organizationId}/appliance/dns/local/profiles/assignments\x12\vbulk_createj\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\x88\x04\n" +
-	"@CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\"\x86\x02\xf2\xfd\x1b\x81\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02r\x05items\x12\x8f\x04\n" +
+	"@CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\"\x8d\x02\xf2\xfd\x1b\x88\x02\n" +
 	"@createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete \x020\x03Bb\n" +
-	"S/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
+	"S/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete\x12\vbulk_deleter\x05items\x12\x89\x03\n" +
 	"*UpdateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
 	"*updateOrganizationApplianceDnsLocalProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02BT\n" +
 	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\x06update\x18\x01\x12\x98\x03\n" +
@@ -380,21 +380,21 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\adestroy\x18\x01\x12\xc1\x02\n" +
 	"(GetOrganizationApplianceDnsSplitProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
 	"(getOrganizationApplianceDnsSplitProfiles\x10\x01\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x01J\x05itemsZ\v\n" +
-	"\tprofileId\x12\xf1\x02\n" +
-	"*CreateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xbf\x01\xf2\xfd\x1b\xba\x01\n" +
+	"\tprofileId\x12\xfc\x02\n" +
+	"*CreateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
 	"*createOrganizationApplianceDnsSplitProfile\x10\x03\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x03BH\n" +
-	"</organizations/{organizationId}/appliance/dns/split/profiles\x12\x06create\x18\x01\x12\xf7\x02\n" +
+	"</organizations/{organizationId}/appliance/dns/split/profiles\x12\x06create\x18\x01r\thostnames\x12\xf7\x02\n" +
 	"3GetOrganizationApplianceDnsSplitProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	"3getOrganizationApplianceDnsSplitProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/assignments \x020\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x02\x12\xa2\x04\n" +
-	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\"\xa0\x02\xf2\xfd\x1b\x9b\x02\n" +
+	"networkIds\x10\x02\x18\x02\x12\xa9\x04\n" +
+	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\"\xa7\x02\xf2\xfd\x1b\xa2\x02\n" +
 	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate \x020\x03Bb\n" +
 	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate\x12\vbulk_createj\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\x88\x04\n" +
-	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\"\x86\x02\xf2\xfd\x1b\x81\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02r\x05items\x12\x8f\x04\n" +
+	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\"\x8d\x02\xf2\xfd\x1b\x88\x02\n" +
 	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete \x020\x03Bb\n" +
-	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
+	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete\x12\vbulk_deleter\x05items\x12\x89\x03\n" +
 	"*UpdateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
 	"*updateOrganizationApplianceDnsSplitProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02BT\n" +
 	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\x06update\x18\x01\x12\x98\x03\n" +
@@ -437,9 +437,9 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	")StreamOrganizationApplianceSecurityEvents\x12B.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse\"}\xf2\xfd\x1by\n" +
 	"&getOrganizationApplianceSecurityEvents\x10\x01\x1a9/organizations/{organizationId}/appliance/security/events \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xa4\x02\n" +
 	")GetOrganizationApplianceSecurityIntrusion\x12E.meraki.appliance.v1.GetOrganizationApplianceSecurityIntrusionRequest\x1a;.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion\"s\xf2\xfd\x1bo\n" +
-	")getOrganizationApplianceSecurityIntrusion\x10\x01\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x01\x12\xad\x02\n" +
-	",UpdateOrganizationApplianceSecurityIntrusion\x12H.meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest\x1a;.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion\"v\xf2\xfd\x1br\n" +
-	",updateOrganizationApplianceSecurityIntrusion\x10\x02\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x02\x12\xb9\x03\n" +
+	")getOrganizationApplianceSecurityIntrusion\x10\x01\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x01\x12\xbd\x02\n" +
+	",UpdateOrganizationApplianceSecurityIntrusion\x12H.meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest\x1a;.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
+	",updateOrganizationApplianceSecurityIntrusion\x10\x02\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x02r\fallowedRules\x12\xb9\x03\n" +
 	"<GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
 	"<getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01Z\v\n" +
 	"\tnetworkIdj\x10\n" +
@@ -504,18 +504,18 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\n" +
 	"networkIds\x10\x02\x18\x020\x01\x12\xb8\x02\n" +
 	"-GetOrganizationApplianceVpnThirdPartyVPNPeers\x12I.meraki.appliance.v1.GetOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"{\xf2\xfd\x1bw\n" +
-	"-getOrganizationApplianceVpnThirdPartyVPNPeers\x10\x01\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x01\x12\xac\x03\n" +
-	"0UpdateOrganizationApplianceVpnThirdPartyVPNPeers\x12L.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"-getOrganizationApplianceVpnThirdPartyVPNPeers\x10\x01\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x01\x12\xcb\x03\n" +
+	"0UpdateOrganizationApplianceVpnThirdPartyVPNPeers\x12L.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
 	"0updateOrganizationApplianceVpnThirdPartyVPNPeers\x10\x02\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x02BL\n" +
 	"@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers\x12\x06update\x18\x01j\x19\n" +
-	"\x13peers[].network.ids\x10\x03\x18\x02\x12\xae\x02\n" +
+	"\x13peers[].network.ids\x10\x03\x18\x02r\x05peersr\x16peers[].privateSubnets\x12\xae\x02\n" +
 	"+GetOrganizationApplianceVpnVpnFirewallRules\x12G.meraki.appliance.v1.GetOrganizationApplianceVpnVpnFirewallRulesRequest\x1a=.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules\"w\xf2\xfd\x1bs\n" +
 	"+getOrganizationApplianceVpnVpnFirewallRules\x10\x01\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x01\x12\xb7\x02\n" +
 	".UpdateOrganizationApplianceVpnVpnFirewallRules\x12J.meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest\x1a=.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules\"z\xf2\xfd\x1bv\n" +
-	".updateOrganizationApplianceVpnVpnFirewallRules\x10\x02\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x02\x12\xec\x03\n" +
-	";AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
+	".updateOrganizationApplianceVpnVpnFirewallRules\x10\x02\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x02\x12\xf3\x03\n" +
+	";AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\x80\x02\xf2\xfd\x1b\xfb\x01\n" +
 	";assignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assign \x020\x03BX\n" +
-	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06assign\x12\xc1\x03\n" +
+	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06assignr\x05vlans\x12\xc1\x03\n" +
 	"CGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x12_.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest\x1a`.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"CgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x10\x01\x1aZ/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xc6\x03\n" +
 	"FStreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x12_.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest\x1a`.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
@@ -523,10 +523,10 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"IGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x12e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest\x1af.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x01\x12\xe3\x03\n" +
 	"LStreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x12e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest\x1af.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
-	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xec\x03\n" +
-	";RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
+	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xf3\x03\n" +
+	";RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\x80\x02\xf2\xfd\x1b\xfb\x01\n" +
 	";removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove \x020\x03BX\n" +
-	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06removeB\x9e\x01\n" +
+	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06remover\x05vlansB\x9e\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\x15ApplianceServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1\xca\x02\x19MerakiBroker\\Appliance\\V1b\x06proto3"
 
 var file_meraki_appliance_v1_appliance_service_proto_goTypes = []any{

@@ -27,16 +27,16 @@ var File_meraki_campus_gateway_v1_campus_gateway_service_proto protoreflect.File
 
 const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xfdF\n" +
-	"\x14CampusGatewayService\x12\xcf\x02\n" +
-	"!CreateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xa1I\n" +
+	"\x14CampusGatewayService\x12\xc2\x03\n" +
+	"!CreateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xa1\x02\xf2\xfd\x1b\x9c\x02\n" +
 	"!createNetworkCampusGatewayCluster\x10\x03\x1a,/networks/{networkId}/campusGateway/clusters \x030\x03B8\n" +
 	",/networks/{networkId}/campusGateway/clusters\x12\x06create\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xe7\x02\n" +
-	"!UpdateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03r\x1ddevices[].tunnels[].addressesr\x1ddevices[].uplinks[].addressesr\fportChannelsr\atunnelsr\auplinksr\x13uplinks[].addresses\x12\xa5\x03\n" +
+	"!UpdateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\x84\x02\xf2\xfd\x1b\xff\x01\n" +
 	"!updateNetworkCampusGatewayCluster\x10\x02\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BD\n" +
 	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\x06update\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xde\x02\n" +
+	"\x10devices[].serial\x10\x03\x18\x03r\x1ddevices[].tunnels[].addressesr\x1ddevices[].uplinks[].addresses\x12\xde\x02\n" +
 	"!DeleteNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest\x1aC.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"!deleteNetworkCampusGatewayCluster\x10\x04\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BE\n" +
 	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\adestroy\x18\x01\x12\xad\x03\n" +
@@ -79,13 +79,13 @@ const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"8StreamOrganizationCampusGatewayClustersNetworksOverviews\x12V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x1aW.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
 	"5getOrganizationCampusGatewayClustersNetworksOverviews\x10\x01\x1aI/organizations/{organizationId}/campusGateway/clusters/networks/overviews \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x020\x01\x12\xb2\x03\n" +
-	"*ProvisionOrganizationCampusGatewayClusters\x12K.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest\x1aL.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xa5\x04\n" +
+	"*ProvisionOrganizationCampusGatewayClusters\x12K.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest\x1aL.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse\"\xdb\x02\xf2\xfd\x1b\xd6\x02\n" +
 	"*provisionOrganizationCampusGatewayClusters\x10\x03\x1a@/organizations/{organizationId}/campusGateway/clusters/provision \x020\x03BC\n" +
 	"6/organizations/{organizationId}/campusGateway/clusters\x12\tprovisionj\x16\n" +
 	"\x10devices[].serial\x10\x03\x18\x03j\x10\n" +
 	"\n" +
-	"network.id\x10\x03\x18\x02\x12\xd6\x02\n" +
+	"network.id\x10\x03\x18\x02r\x1ddevices[].tunnels[].addressesr\x1ddevices[].uplinks[].addressesr\fportChannelsr\atunnelsr\auplinksr\x13uplinks[].addresses\x12\xd6\x02\n" +
 	")GetOrganizationCampusGatewayClustersSsids\x12J.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest\x1aK.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
 	")getOrganizationCampusGatewayClustersSsids\x10\x01\x1a</organizations/{organizationId}/campusGateway/clusters/ssids \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
 	"\n" +

@@ -27,7 +27,7 @@ var File_meraki_cellular_gateway_v1_cellular_gateway_service_proto protoreflect.
 
 const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\xbbJ\n" +
+	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\xc2J\n" +
 	"\x16CellularGatewayService\x12\xe3\x01\n" +
 	"\x1bGetDeviceCellularGatewayLan\x12>.meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest\x1a4.meraki.cellular_gateway.v1.DeviceCellularGatewayLan\"N\xf2\xfd\x1bJ\n" +
 	"\x1bgetDeviceCellularGatewayLan\x10\x01\x1a%/devices/{serial}/cellularGateway/lan \x040\x01\x12\xa1\x02\n" +
@@ -81,10 +81,10 @@ const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "
 	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\x06update\x18\x01\x12\x98\x04\n" +
 	"=DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aa.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountResponse\"\x91\x02\xf2\xfd\x1b\x8c\x02\n" +
 	"=deleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x04\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02Bh\n" +
-	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\adestroy\x18\x01\x12\xf7\x02\n" +
-	"*CreateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\adestroy\x18\x01\x12\xfe\x02\n" +
+	"*CreateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xbe\x01\xf2\xfd\x1b\xb9\x01\n" +
 	"*createOrganizationCellularGatewayEsimsSwap\x10\x03\x1a:/organizations/{organizationId}/cellularGateway/esims/swap \x020\x03BB\n" +
-	":/organizations/{organizationId}/cellularGateway/esims/swap\x12\x04swap\x12\x83\x03\n" +
+	":/organizations/{organizationId}/cellularGateway/esims/swap\x12\x04swapr\x05swaps\x12\x83\x03\n" +
 	"*UpdateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
 	"*updateOrganizationCellularGatewayEsimsSwap\x10\x02\x1a?/organizations/{organizationId}/cellularGateway/esims/swap/{id} \x020\x02BI\n" +
 	"?/organizations/{organizationId}/cellularGateway/esims/swap/{id}\x12\x06status\x12\x8a\x03\n" +

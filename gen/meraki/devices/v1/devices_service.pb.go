@@ -27,7 +27,7 @@ var File_meraki_devices_v1_devices_service_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\x96~\n" +
+	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\xd8~\n" +
 	"\x0eDevicesService\x12u\n" +
 	"\tGetDevice\x12#.meraki.devices.v1.GetDeviceRequest\x1a\x19.meraki.devices.v1.Device\"(\xf2\xfd\x1b$\n" +
 	"\tgetDevice\x10\x01\x1a\x11/devices/{serial} \x040\x01\x12\x9d\x01\n" +
@@ -40,12 +40,12 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	" updateDeviceCellularGeolocations\x10\x02\x1a'/devices/{serial}/cellular/geolocations \x040\x02B3\n" +
 	"'/devices/{serial}/cellular/geolocations\x12\x06update\x18\x01\x12\xb3\x01\n" +
 	"\x15GetDeviceCellularSims\x12/.meraki.devices.v1.GetDeviceCellularSimsRequest\x1a%.meraki.devices.v1.DeviceCellularSims\"B\xf2\xfd\x1b>\n" +
-	"\x15getDeviceCellularSims\x10\x01\x1a\x1f/devices/{serial}/cellular/sims \x040\x01\x12\xbc\x01\n" +
-	"\x18UpdateDeviceCellularSims\x122.meraki.devices.v1.UpdateDeviceCellularSimsRequest\x1a%.meraki.devices.v1.DeviceCellularSims\"E\xf2\xfd\x1bA\n" +
-	"\x18updateDeviceCellularSims\x10\x02\x1a\x1f/devices/{serial}/cellular/sims \x040\x02\x12\xe1\x02\n" +
-	"+CreateDeviceCellularUplinksBandsMasksUpdate\x12E.meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest\x1a8.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"\x15getDeviceCellularSims\x10\x01\x1a\x1f/devices/{serial}/cellular/sims \x040\x01\x12\xda\x01\n" +
+	"\x18UpdateDeviceCellularSims\x122.meraki.devices.v1.UpdateDeviceCellularSimsRequest\x1a%.meraki.devices.v1.DeviceCellularSims\"c\xf2\xfd\x1b_\n" +
+	"\x18updateDeviceCellularSims\x10\x02\x1a\x1f/devices/{serial}/cellular/sims \x040\x02r\x1csims[].apns[].allowedIpTypes\x12\xe9\x02\n" +
+	"+CreateDeviceCellularUplinksBandsMasksUpdate\x12E.meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest\x1a8.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
 	"+createDeviceCellularUplinksBandsMasksUpdate\x10\x03\x1a5/devices/{serial}/cellular/uplinks/bands/masks/update \x040\x03B?\n" +
-	"5/devices/{serial}/cellular/uplinks/bands/masks/update\x12\x06update\x12\xb1\x01\n" +
+	"5/devices/{serial}/cellular/uplinks/bands/masks/update\x12\x06updater\x06masked\x12\xb1\x01\n" +
 	"\x10GetDeviceClients\x12*.meraki.devices.v1.GetDeviceClientsRequest\x1a+.meraki.devices.v1.GetDeviceClientsResponse\"D\xf2\xfd\x1b@\n" +
 	"\x10getDeviceClients\x10\x01\x1a\x19/devices/{serial}/clients \x040\x01J\x05itemsZ\x04\n" +
 	"\x02id\x12\xc4\x02\n" +
@@ -62,15 +62,15 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"arpTableId\"%\n" +
 	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xd9\x01\n" +
 	"\x1aGetDeviceLiveToolsArpTable\x124.meraki.devices.v1.GetDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"Y\xf2\xfd\x1bU\n" +
-	"\x1agetDeviceLiveToolsArpTable\x10\x01\x1a1/devices/{serial}/liveTools/arpTable/{arpTableId} \x040\x01\x12\xc3\x02\n" +
-	"\x1eCreateDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"\x1agetDeviceLiveToolsArpTable\x10\x01\x1a1/devices/{serial}/liveTools/arpTable/{arpTableId} \x040\x01\x12\xca\x02\n" +
+	"\x1eCreateDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
 	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbU\n" +
 	"\x1bgetDeviceLiveToolsCableTest\x12\x02id\x1a\vcableTestId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc2\x02\n" +
-	"\x1bRunDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failedr\x05ports\x12\xc9\x02\n" +
+	"\x1bRunDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
 	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbU\n" +
 	"\x1bgetDeviceLiveToolsCableTest\x12\x02id\x1a\vcableTestId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xd6\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failedr\x05ports0\x01\x12\xd6\x01\n" +
 	"\x1bGetDeviceLiveToolsCableTest\x125.meraki.devices.v1.GetDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"S\xf2\xfd\x1bO\n" +
 	"\x1bgetDeviceLiveToolsCableTest\x10\x01\x1a*/devices/{serial}/liveTools/cableTest/{id} \x040\x01\x12\xfe\x02\n" +
 	"\x1eCreateDeviceLiveToolsLedsBlink\x128.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"\xf4\x01\xf2\xfd\x1b\xef\x01\n" +
@@ -130,15 +130,15 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x1cgetDeviceLiveToolsPingDevice\x12\x02id\x1a\x06pingId\"%\n" +
 	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdb\x01\n" +
 	"\x1cGetDeviceLiveToolsPingDevice\x126.meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"U\xf2\xfd\x1bQ\n" +
-	"\x1cgetDeviceLiveToolsPingDevice\x10\x01\x1a+/devices/{serial}/liveTools/pingDevice/{id} \x040\x01\x12\xca\x02\n" +
-	"\x1fCreateDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1cgetDeviceLiveToolsPingDevice\x10\x01\x1a+/devices/{serial}/liveTools/pingDevice/{id} \x040\x01\x12\xd1\x02\n" +
+	"\x1fCreateDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
 	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbV\n" +
 	"\x1cgetDeviceLiveToolsPortsCycle\x12\x02id\x1a\vcyclePortId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc9\x02\n" +
-	"\x1cRunDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failedr\x05ports\x12\xd0\x02\n" +
+	"\x1cRunDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
 	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbV\n" +
 	"\x1cgetDeviceLiveToolsPortsCycle\x12\x02id\x1a\vcyclePortId\"%\n" +
-	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed0\x01\x12\xdc\x01\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failedr\x05ports0\x01\x12\xdc\x01\n" +
 	"\x1cGetDeviceLiveToolsPortsCycle\x126.meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"V\xf2\xfd\x1bR\n" +
 	"\x1cgetDeviceLiveToolsPortsCycle\x10\x01\x1a,/devices/{serial}/liveTools/ports/cycle/{id} \x040\x01\x12\x81\x03\n" +
 	" CreateDeviceLiveToolsPortsStatus\x12:.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +

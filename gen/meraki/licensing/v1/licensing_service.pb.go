@@ -27,7 +27,7 @@ var File_meraki_licensing_v1_licensing_service_proto protoreflect.FileDescriptor
 
 const file_meraki_licensing_v1_licensing_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\xb6\x1c\n" +
+	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\xd3\x1c\n" +
 	"\x10LicensingService\x12\xc7\x02\n" +
 	"0GetAdministeredLicensingSubscriptionEntitlements\x12L.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest\x1aM.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsResponse\"v\xf2\xfd\x1br\n" +
 	"0getAdministeredLicensingSubscriptionEntitlements\x10\x01\x1a1/administered/licensing/subscription/entitlements \x010\x01J\x05items\x12\xef\x02\n" +
@@ -52,10 +52,10 @@ const file_meraki_licensing_v1_licensing_service_proto_rawDesc = "" +
 	"&GetOrganizationLicensingCotermLicenses\x12B.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest\x1aC.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse\"~\xf2\xfd\x1bz\n" +
 	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xb6\x02\n" +
 	")StreamOrganizationLicensingCotermLicenses\x12B.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest\x1aC.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse\"~\xf2\xfd\x1bz\n" +
-	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcd\x02\n" +
-	"'MoveOrganizationLicensingCotermLicenses\x12C.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest\x1aD.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xea\x02\n" +
+	"'MoveOrganizationLicensingCotermLicenses\x12C.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest\x1aD.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
 	"'moveOrganizationLicensingCotermLicenses\x10\x03\x1a>/organizations/{organizationId}/licensing/coterm/licenses/move \x020\x03j \n" +
-	"\x1adestination.organizationId\x10\x03\x18\x01B\x9e\x01\n" +
+	"\x1adestination.organizationId\x10\x03\x18\x01r\blicensesr\x11licenses[].countsB\x9e\x01\n" +
 	"\x1dcom.merakibroker.licensing.v1B\x15LicensingServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1\xca\x02\x19MerakiBroker\\Licensing\\V1b\x06proto3"
 
 var file_meraki_licensing_v1_licensing_service_proto_goTypes = []any{

@@ -27,7 +27,7 @@ var File_meraki_networks_v1_networks_service_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xf3\xfc\x01\n" +
+	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xe4\x80\x02\n" +
 	"\x0fNetworksService\x12\x7f\n" +
 	"\n" +
 	"GetNetwork\x12%.meraki.networks.v1.GetNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"-\xf2\xfd\x1b)\n" +
@@ -78,10 +78,10 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	")StreamNetworkClientsBandwidthUsageHistory\x12A.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryRequest\x1aB.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse\"x\xf2\xfd\x1bt\n" +
 	"&getNetworkClientsBandwidthUsageHistory\x10\x01\x1a3/networks/{networkId}/clients/bandwidthUsageHistory \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcc\x01\n" +
 	"\x19GetNetworkClientsOverview\x124.meraki.networks.v1.GetNetworkClientsOverviewRequest\x1a*.meraki.networks.v1.NetworkClientsOverview\"M\xf2\xfd\x1bI\n" +
-	"\x19getNetworkClientsOverview\x10\x01\x1a&/networks/{networkId}/clients/overview \x030\x01\x12\xfc\x01\n" +
-	"\x17ProvisionNetworkClients\x122.meraki.networks.v1.ProvisionNetworkClientsRequest\x1a3.meraki.networks.v1.ProvisionNetworkClientsResponse\"x\xf2\xfd\x1bt\n" +
+	"\x19getNetworkClientsOverview\x10\x01\x1a&/networks/{networkId}/clients/overview \x030\x01\x12\x86\x02\n" +
+	"\x17ProvisionNetworkClients\x122.meraki.networks.v1.ProvisionNetworkClientsRequest\x1a3.meraki.networks.v1.ProvisionNetworkClientsResponse\"\x81\x01\xf2\xfd\x1b}\n" +
 	"\x17provisionNetworkClients\x10\x03\x1a'/networks/{networkId}/clients/provision \x030\x03B*\n" +
-	"\x1d/networks/{networkId}/clients\x12\tprovision\x12\x83\x02\n" +
+	"\x1d/networks/{networkId}/clients\x12\tprovisionr\aclients\x12\x83\x02\n" +
 	"\x1fGetNetworkClientsUsageHistories\x12:.meraki.networks.v1.GetNetworkClientsUsageHistoriesRequest\x1a;.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse\"g\xf2\xfd\x1bc\n" +
 	"\x1fgetNetworkClientsUsageHistories\x10\x01\x1a,/networks/{networkId}/clients/usageHistories \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items\x12\x88\x02\n" +
 	"\"StreamNetworkClientsUsageHistories\x12:.meraki.networks.v1.GetNetworkClientsUsageHistoriesRequest\x1a;.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse\"g\xf2\xfd\x1bc\n" +
@@ -93,9 +93,9 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x19UpdateNetworkClientPolicy\x124.meraki.networks.v1.UpdateNetworkClientPolicyRequest\x1a'.meraki.networks.v1.NetworkClientPolicy\"V\xf2\xfd\x1bR\n" +
 	"\x19updateNetworkClientPolicy\x10\x02\x1a//networks/{networkId}/clients/{clientId}/policy \x030\x02\x12\xa8\x02\n" +
 	")GetNetworkClientSplashAuthorizationStatus\x12D.meraki.networks.v1.GetNetworkClientSplashAuthorizationStatusRequest\x1a:.meraki.networks.v1.NetworkClientSplashAuthorizationStatus\"y\xf2\xfd\x1bu\n" +
-	")getNetworkClientSplashAuthorizationStatus\x10\x01\x1aB/networks/{networkId}/clients/{clientId}/splashAuthorizationStatus \x030\x01\x12\xb1\x02\n" +
-	",UpdateNetworkClientSplashAuthorizationStatus\x12G.meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest\x1a:.meraki.networks.v1.NetworkClientSplashAuthorizationStatus\"|\xf2\xfd\x1bx\n" +
-	",updateNetworkClientSplashAuthorizationStatus\x10\x02\x1aB/networks/{networkId}/clients/{clientId}/splashAuthorizationStatus \x030\x02\x12\x8a\x02\n" +
+	")getNetworkClientSplashAuthorizationStatus\x10\x01\x1aB/networks/{networkId}/clients/{clientId}/splashAuthorizationStatus \x030\x01\x12\xb9\x02\n" +
+	",UpdateNetworkClientSplashAuthorizationStatus\x12G.meraki.networks.v1.UpdateNetworkClientSplashAuthorizationStatusRequest\x1a:.meraki.networks.v1.NetworkClientSplashAuthorizationStatus\"\x83\x01\xf2\xfd\x1b\x7f\n" +
+	",updateNetworkClientSplashAuthorizationStatus\x10\x02\x1aB/networks/{networkId}/clients/{clientId}/splashAuthorizationStatus \x030\x02r\x05ssids\x12\x8a\x02\n" +
 	"\x1eGetNetworkClientTrafficHistory\x129.meraki.networks.v1.GetNetworkClientTrafficHistoryRequest\x1a:.meraki.networks.v1.GetNetworkClientTrafficHistoryResponse\"q\xf2\xfd\x1bm\n" +
 	"\x1egetNetworkClientTrafficHistory\x10\x01\x1a7/networks/{networkId}/clients/{clientId}/trafficHistory \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items\x12\x8f\x02\n" +
 	"!StreamNetworkClientTrafficHistory\x129.meraki.networks.v1.GetNetworkClientTrafficHistoryRequest\x1a:.meraki.networks.v1.GetNetworkClientTrafficHistoryResponse\"q\xf2\xfd\x1bm\n" +
@@ -104,24 +104,24 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x1cgetNetworkClientUsageHistory\x10\x01\x1a5/networks/{networkId}/clients/{clientId}/usageHistory \x030\x01J\x05items\x12\xc2\x01\n" +
 	"\x11GetNetworkDevices\x12,.meraki.networks.v1.GetNetworkDevicesRequest\x1a-.meraki.networks.v1.GetNetworkDevicesResponse\"P\xf2\xfd\x1bI\n" +
 	"\x11getNetworkDevices\x10\x01\x1a\x1d/networks/{networkId}/devices \x030\x01J\x05itemsZ\b\n" +
-	"\x06serial\x88\x02\x01\x12\xaf\x02\n" +
-	"\x13ClaimNetworkDevices\x12..meraki.networks.v1.ClaimNetworkDevicesRequest\x1a/.meraki.networks.v1.ClaimNetworkDevicesResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"\x06serial\x88\x02\x01\x12\xd3\x02\n" +
+	"\x13ClaimNetworkDevices\x12..meraki.networks.v1.ClaimNetworkDevicesRequest\x1a/.meraki.networks.v1.ClaimNetworkDevicesResponse\"\xda\x01\xf2\xfd\x1b\xd5\x01\n" +
 	"\x13claimNetworkDevices\x10\x03\x1a#/networks/{networkId}/devices/claim \x030\x03:\x12\b\n" +
 	"\x10\xac\x02\x18\n" +
 	"\"\tnetworkIdB,\n" +
 	"#/networks/{networkId}/devices/claim\x12\x05claimj\x1e\n" +
 	"\x18detailsByDevice[].serial\x10\x03\x18\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xfe\x01\n" +
+	"\aserials\x10\x03\x18\x03r\x19detailsByDevice[].detailsr\aserials\x12\xfe\x01\n" +
 	"\x16VmxNetworkDevicesClaim\x121.meraki.networks.v1.VmxNetworkDevicesClaimRequest\x1a2.meraki.networks.v1.VmxNetworkDevicesClaimResponse\"}\xf2\xfd\x1by\n" +
 	"\x16vmxNetworkDevicesClaim\x10\x03\x1a'/networks/{networkId}/devices/claim/vmx \x030\x03B0\n" +
 	"'/networks/{networkId}/devices/claim/vmx\x12\x05claim\x12\xf8\x01\n" +
 	"\x14RemoveNetworkDevices\x12/.meraki.networks.v1.RemoveNetworkDevicesRequest\x1a0.meraki.networks.v1.RemoveNetworkDevicesResponse\"}\xf2\xfd\x1by\n" +
 	"\x14removeNetworkDevices\x10\x03\x1a$/networks/{networkId}/devices/remove \x030\x03B'\n" +
 	"\x1d/networks/{networkId}/devices\x12\x06removej\f\n" +
-	"\x06serial\x10\x03\x18\x03\x12\xaa\x02\n" +
-	"!UpdateNetworkDevicesSyslogServers\x12<.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest\x1a/.meraki.networks.v1.NetworkDevicesSyslogServers\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xc4\x02\n" +
+	"!UpdateNetworkDevicesSyslogServers\x12<.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest\x1a/.meraki.networks.v1.NetworkDevicesSyslogServers\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"!updateNetworkDevicesSyslogServers\x10\x02\x1a,/networks/{networkId}/devices/syslog/servers \x030\x02B7\n" +
-	",/networks/{networkId}/devices/syslog/servers\x12\aservers\x12\xc6\x01\n" +
+	",/networks/{networkId}/devices/syslog/servers\x12\aserversr\aserversr\x0fservers[].roles\x12\xc6\x01\n" +
 	"\x10GetNetworkEvents\x12+.meraki.networks.v1.GetNetworkEventsRequest\x1a,.meraki.networks.v1.GetNetworkEventsResponse\"W\xf2\xfd\x1bS\n" +
 	"\x10getNetworkEvents\x10\x01\x1a\x1c/networks/{networkId}/events \x03*\a\b\x02\x10\xe8\a\x18\n" +
 	"0\x01j\x12\n" +
@@ -133,24 +133,24 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x1aGetNetworkEventsEventTypes\x125.meraki.networks.v1.GetNetworkEventsEventTypesRequest\x1a6.meraki.networks.v1.GetNetworkEventsEventTypesResponse\"V\xf2\xfd\x1bR\n" +
 	"\x1agetNetworkEventsEventTypes\x10\x01\x1a'/networks/{networkId}/events/eventTypes \x030\x01J\x05items\x12\xd0\x01\n" +
 	"\x1aGetNetworkFirmwareUpgrades\x125.meraki.networks.v1.GetNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"N\xf2\xfd\x1bJ\n" +
-	"\x1agetNetworkFirmwareUpgrades\x10\x01\x1a&/networks/{networkId}/firmwareUpgrades \x030\x01\x12\xbc\x02\n" +
-	"\x1dUpdateNetworkFirmwareUpgrades\x128.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"\x1agetNetworkFirmwareUpgrades\x10\x01\x1a&/networks/{networkId}/firmwareUpgrades \x030\x01\x12\xf4\x02\n" +
+	"\x1dUpdateNetworkFirmwareUpgrades\x128.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"\xeb\x01\xf2\xfd\x1b\xe6\x01\n" +
 	"\x1dupdateNetworkFirmwareUpgrades\x10\x02\x1a&/networks/{networkId}/firmwareUpgrades \x030\x02B0\n" +
 	"&/networks/{networkId}/firmwareUpgrades\x12\x06updatej-\n" +
-	"'featureLossAcknowledgements[].networkId\x10\x03\x18\x02\x12\xc1\x02\n" +
-	"%CreateNetworkFirmwareUpgradesRollback\x12@.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest\x1a3.meraki.networks.v1.NetworkFirmwareUpgradesRollback\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"'featureLossAcknowledgements[].networkId\x10\x03\x18\x02r6featureLossAcknowledgements[].removedFeatureCheckNames\x12\xca\x02\n" +
+	"%CreateNetworkFirmwareUpgradesRollback\x12@.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest\x1a3.meraki.networks.v1.NetworkFirmwareUpgradesRollback\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	"%createNetworkFirmwareUpgradesRollback\x10\x03\x1a0/networks/{networkId}/firmwareUpgrades/rollbacks \x030\x03B:\n" +
-	"0/networks/{networkId}/firmwareUpgrades/rollbacks\x12\x06create\x12\x8e\x02\n" +
+	"0/networks/{networkId}/firmwareUpgrades/rollbacks\x12\x06creater\areasons\x12\x8e\x02\n" +
 	"&GetNetworkFirmwareUpgradesStagedEvents\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedEventsRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"h\xf2\xfd\x1bd\n" +
-	"&getNetworkFirmwareUpgradesStagedEvents\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x01\x12\x94\x02\n" +
-	"(CreateNetworkFirmwareUpgradesStagedEvent\x12C.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"j\xf2\xfd\x1bf\n" +
-	"(createNetworkFirmwareUpgradesStagedEvent\x10\x03\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x03\x12\x97\x02\n" +
-	")UpdateNetworkFirmwareUpgradesStagedEvents\x12D.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"k\xf2\xfd\x1bg\n" +
-	")updateNetworkFirmwareUpgradesStagedEvents\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x02\x12\xa7\x02\n" +
+	"&getNetworkFirmwareUpgradesStagedEvents\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x01\x12\x9c\x02\n" +
+	"(CreateNetworkFirmwareUpgradesStagedEvent\x12C.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"r\xf2\xfd\x1bn\n" +
+	"(createNetworkFirmwareUpgradesStagedEvent\x10\x03\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x03r\x06stages\x12\x9f\x02\n" +
+	")UpdateNetworkFirmwareUpgradesStagedEvents\x12D.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedEventsRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"s\xf2\xfd\x1bo\n" +
+	")updateNetworkFirmwareUpgradesStagedEvents\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x02r\x06stages\x12\xa7\x02\n" +
 	"(DeferNetworkFirmwareUpgradesStagedEvents\x12C.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsRequest\x1aD.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse\"p\xf2\xfd\x1bl\n" +
-	"(deferNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a:/networks/{networkId}/firmwareUpgrades/staged/events/defer \x030\x03\x12\xbb\x02\n" +
-	",RollbacksNetworkFirmwareUpgradesStagedEvents\x12G.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest\x1aH.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse\"x\xf2\xfd\x1bt\n" +
-	",rollbacksNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a>/networks/{networkId}/firmwareUpgrades/staged/events/rollbacks \x030\x03\x12\xab\x02\n" +
+	"(deferNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a:/networks/{networkId}/firmwareUpgrades/staged/events/defer \x030\x03\x12\xc4\x02\n" +
+	",RollbacksNetworkFirmwareUpgradesStagedEvents\x12G.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest\x1aH.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse\"\x80\x01\xf2\xfd\x1b|\n" +
+	",rollbacksNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a>/networks/{networkId}/firmwareUpgrades/staged/events/rollbacks \x030\x03r\x06stages\x12\xab\x02\n" +
 	"&GetNetworkFirmwareUpgradesStagedGroups\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse\"z\xf2\xfd\x1bv\n" +
 	"&getNetworkFirmwareUpgradesStagedGroups\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/groups \x030\x01J\x05itemsZ\t\n" +
 	"\agroupId\x12\xff\x02\n" +
@@ -174,10 +174,10 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x14getNetworkFloorPlans\x10\x01\x1a /networks/{networkId}/floorPlans \x030\x01J\x05itemsZ\r\n" +
 	"\vfloorPlanId\x12\xb7\x01\n" +
 	"\x16CreateNetworkFloorPlan\x121.meraki.networks.v1.CreateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"D\xf2\xfd\x1b@\n" +
-	"\x16createNetworkFloorPlan\x10\x03\x1a /networks/{networkId}/floorPlans \x030\x03\x12\xd7\x02\n" +
-	"$BatchNetworkFloorPlansAutoLocateJobs\x12?.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest\x1a@.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"\x16createNetworkFloorPlan\x10\x03\x1a /networks/{networkId}/floorPlans \x030\x03\x12\xdd\x02\n" +
+	"$BatchNetworkFloorPlansAutoLocateJobs\x12?.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest\x1a@.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
 	"$batchNetworkFloorPlansAutoLocateJobs\x10\x03\x1a6/networks/{networkId}/floorPlans/autoLocate/jobs/batch \x030\x03B@\n" +
-	"0/networks/{networkId}/floorPlans/autoLocate/jobs\x12\fbatch_create\x12\xe2\x02\n" +
+	"0/networks/{networkId}/floorPlans/autoLocate/jobs\x12\fbatch_creater\x04jobs\x12\xe2\x02\n" +
 	"$CancelNetworkFloorPlansAutoLocateJob\x12?.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest\x1a@.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"$cancelNetworkFloorPlansAutoLocateJob\x10\x03\x1a?/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel \x030\x03BB\n" +
 	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\x06cancel\x12\x80\x03\n" +
@@ -188,11 +188,11 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	")RecalculateNetworkFloorPlansAutoLocateJob\x12D.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest\x1aE.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
 	")recalculateNetworkFloorPlansAutoLocateJob\x10\x03\x1aD/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/recalculate \x030\x03BG\n" +
 	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\vrecalculatej\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xe5\x02\n" +
-	"#BatchNetworkFloorPlansDevicesUpdate\x12>.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest\x1a?.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xf2\x02\n" +
+	"#BatchNetworkFloorPlansDevicesUpdate\x12>.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest\x1a?.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
 	"#batchNetworkFloorPlansDevicesUpdate\x10\x03\x1a4/networks/{networkId}/floorPlans/devices/batchUpdate \x030\x03B8\n" +
 	"(/networks/{networkId}/floorPlans/devices\x12\fbatch_updatej\x1a\n" +
-	"\x14assignments[].serial\x10\x03\x18\x03\x12\xbc\x01\n" +
+	"\x14assignments[].serial\x10\x03\x18\x03r\vassignments\x12\xbc\x01\n" +
 	"\x13GetNetworkFloorPlan\x12..meraki.networks.v1.GetNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"O\xf2\xfd\x1bK\n" +
 	"\x13getNetworkFloorPlan\x10\x01\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x01\x12\x83\x02\n" +
 	"\x16UpdateNetworkFloorPlan\x121.meraki.networks.v1.UpdateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
@@ -203,15 +203,15 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\adestroy\x18\x01\x12\xe4\x01\n" +
 	"\x17GetNetworkGroupPolicies\x122.meraki.networks.v1.GetNetworkGroupPoliciesRequest\x1a3.meraki.networks.v1.GetNetworkGroupPoliciesResponse\"`\xf2\xfd\x1b\\\n" +
 	"\x17getNetworkGroupPolicies\x10\x01\x1a#/networks/{networkId}/groupPolicies \x030\x01J\x05itemsZ\x0f\n" +
-	"\rgroupPolicyId\x12\xf3\x01\n" +
-	"\x18CreateNetworkGroupPolicy\x123.meraki.networks.v1.CreateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"z\xf2\xfd\x1bv\n" +
+	"\rgroupPolicyId\x12\xd6\x02\n" +
+	"\x18CreateNetworkGroupPolicy\x123.meraki.networks.v1.CreateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"\xdc\x01\xf2\xfd\x1b\xd7\x01\n" +
 	"\x18createNetworkGroupPolicy\x10\x03\x1a#/networks/{networkId}/groupPolicies \x030\x03B/\n" +
-	"#/networks/{networkId}/groupPolicies\x12\x06create\x18\x01\x12\xc9\x01\n" +
+	"#/networks/{networkId}/groupPolicies\x12\x06create\x18\x01r\"bonjourForwarding.rules[].servicesr;firewallAndTrafficShaping.trafficShapingRules[].definitions\x12\xc9\x01\n" +
 	"\x15GetNetworkGroupPolicy\x120.meraki.networks.v1.GetNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"V\xf2\xfd\x1bR\n" +
-	"\x15getNetworkGroupPolicy\x10\x01\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x01\x12\x95\x02\n" +
-	"\x18UpdateNetworkGroupPolicy\x123.meraki.networks.v1.UpdateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"\x15getNetworkGroupPolicy\x10\x01\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x01\x12\xf6\x02\n" +
+	"\x18UpdateNetworkGroupPolicy\x123.meraki.networks.v1.UpdateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"\xfc\x01\xf2\xfd\x1b\xf7\x01\n" +
 	"\x18updateNetworkGroupPolicy\x10\x02\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B?\n" +
-	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\x06update\x18\x01\x12\xa4\x02\n" +
+	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\x06update\x18\x01r\"bonjourForwarding.rules[].servicesr;firewallAndTrafficShaping.trafficShapingRules[].definitions\x12\xa4\x02\n" +
 	"\x18DeleteNetworkGroupPolicy\x123.meraki.networks.v1.DeleteNetworkGroupPolicyRequest\x1a4.meraki.networks.v1.DeleteNetworkGroupPolicyResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	"\x18deleteNetworkGroupPolicy\x10\x04\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B@\n" +
 	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\adestroy\x18\x01\x12\xd8\x01\n" +
@@ -220,10 +220,10 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x02id\x88\x02\x01\x12\xe3\x01\n" +
 	"\x19GetNetworkMerakiAuthUsers\x124.meraki.networks.v1.GetNetworkMerakiAuthUsersRequest\x1a5.meraki.networks.v1.GetNetworkMerakiAuthUsersResponse\"Y\xf2\xfd\x1bU\n" +
 	"\x19getNetworkMerakiAuthUsers\x10\x01\x1a%/networks/{networkId}/merakiAuthUsers \x030\x01J\x05itemsZ\x04\n" +
-	"\x02id\x12\x84\x02\n" +
-	"\x1bCreateNetworkMerakiAuthUser\x126.meraki.networks.v1.CreateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\x81\x01\xf2\xfd\x1b}\n" +
+	"\x02id\x12\x95\x02\n" +
+	"\x1bCreateNetworkMerakiAuthUser\x126.meraki.networks.v1.CreateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
 	"\x1bcreateNetworkMerakiAuthUser\x10\x03\x1a%/networks/{networkId}/merakiAuthUsers \x030\x03B1\n" +
-	"%/networks/{networkId}/merakiAuthUsers\x12\x06create\x18\x01\x12\xda\x01\n" +
+	"%/networks/{networkId}/merakiAuthUsers\x12\x06create\x18\x01r\x0eauthorizations\x12\xda\x01\n" +
 	"\x18GetNetworkMerakiAuthUser\x123.meraki.networks.v1.GetNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"^\xf2\xfd\x1bZ\n" +
 	"\x18getNetworkMerakiAuthUser\x10\x01\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x01\x12\xab\x02\n" +
 	"\x1bUpdateNetworkMerakiAuthUser\x126.meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
@@ -293,9 +293,9 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\fsplitNetwork\x10\x03\x1a\x1b/networks/{networkId}/split \x030\x03B\x1e\n" +
 	"\x15/networks/{networkId}\x12\x05split\x12\xc4\x01\n" +
 	"\x17GetNetworkSyslogServers\x122.meraki.networks.v1.GetNetworkSyslogServersRequest\x1a(.meraki.networks.v1.NetworkSyslogServers\"K\xf2\xfd\x1bD\n" +
-	"\x17getNetworkSyslogServers\x10\x01\x1a#/networks/{networkId}/syslogServers \x030\x01\x88\x02\x01\x12\xcd\x01\n" +
-	"\x1aUpdateNetworkSyslogServers\x125.meraki.networks.v1.UpdateNetworkSyslogServersRequest\x1a(.meraki.networks.v1.NetworkSyslogServers\"N\xf2\xfd\x1bG\n" +
-	"\x1aupdateNetworkSyslogServers\x10\x02\x1a#/networks/{networkId}/syslogServers \x030\x02\x88\x02\x01\x12\xd6\x01\n" +
+	"\x17getNetworkSyslogServers\x10\x01\x1a#/networks/{networkId}/syslogServers \x030\x01\x88\x02\x01\x12\xe7\x01\n" +
+	"\x1aUpdateNetworkSyslogServers\x125.meraki.networks.v1.UpdateNetworkSyslogServersRequest\x1a(.meraki.networks.v1.NetworkSyslogServers\"h\xf2\xfd\x1ba\n" +
+	"\x1aupdateNetworkSyslogServers\x10\x02\x1a#/networks/{networkId}/syslogServers \x030\x02r\aserversr\x0fservers[].roles\x88\x02\x01\x12\xd6\x01\n" +
 	"\x1bGetNetworkTopologyLinkLayer\x126.meraki.networks.v1.GetNetworkTopologyLinkLayerRequest\x1a,.meraki.networks.v1.NetworkTopologyLinkLayer\"Q\xf2\xfd\x1bM\n" +
 	"\x1bgetNetworkTopologyLinkLayer\x10\x01\x1a(/networks/{networkId}/topology/linkLayer \x030\x01\x12\xb5\x01\n" +
 	"\x11GetNetworkTraffic\x12,.meraki.networks.v1.GetNetworkTrafficRequest\x1a-.meraki.networks.v1.GetNetworkTrafficResponse\"C\xf2\xfd\x1b?\n" +
@@ -313,10 +313,11 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x15/networks/{networkId}\x12\x06unbind\x12\xd7\x01\n" +
 	"\x16GetNetworkVlanProfiles\x121.meraki.networks.v1.GetNetworkVlanProfilesRequest\x1a2.meraki.networks.v1.GetNetworkVlanProfilesResponse\"V\xf2\xfd\x1bR\n" +
 	"\x16getNetworkVlanProfiles\x10\x01\x1a\"/networks/{networkId}/vlanProfiles \x030\x01J\x05itemsZ\a\n" +
-	"\x05iname\x12\xf1\x01\n" +
-	"\x18CreateNetworkVlanProfile\x123.meraki.networks.v1.CreateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"x\xf2\xfd\x1bt\n" +
+	"\x05iname\x12\x8a\x02\n" +
+	"\x18CreateNetworkVlanProfile\x123.meraki.networks.v1.CreateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
 	"\x18createNetworkVlanProfile\x10\x03\x1a\"/networks/{networkId}/vlanProfiles \x030\x03B.\n" +
-	"\"/networks/{networkId}/vlanProfiles\x12\x06create\x18\x01\x12\xd4\x02\n" +
+	"\"/networks/{networkId}/vlanProfiles\x12\x06create\x18\x01r\n" +
+	"vlanGroupsr\tvlanNames\x12\xd4\x02\n" +
 	")GetNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
 	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
 	"\x06serialj\r\n" +
@@ -324,14 +325,15 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	",StreamNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
 	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
 	"\x06serialj\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xab\x02\n" +
-	"&ReassignNetworkVlanProfilesAssignments\x12A.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest\x1aB.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse\"z\xf2\xfd\x1bv\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xc0\x02\n" +
+	"&ReassignNetworkVlanProfilesAssignments\x12A.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest\x1aB.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
 	"&reassignNetworkVlanProfilesAssignments\x10\x03\x1a7/networks/{networkId}/vlanProfiles/assignments/reassign \x030\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xc0\x01\n" +
+	"\aserials\x10\x03\x18\x03r\aserialsr\bstackIds\x12\xc0\x01\n" +
 	"\x15GetNetworkVlanProfile\x120.meraki.networks.v1.GetNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"M\xf2\xfd\x1bI\n" +
-	"\x15getNetworkVlanProfile\x10\x01\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x01\x12\xc9\x01\n" +
-	"\x18UpdateNetworkVlanProfile\x123.meraki.networks.v1.UpdateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"P\xf2\xfd\x1bL\n" +
-	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02\x12\x92\x02\n" +
+	"\x15getNetworkVlanProfile\x10\x01\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x01\x12\xe0\x01\n" +
+	"\x18UpdateNetworkVlanProfile\x123.meraki.networks.v1.UpdateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"g\xf2\xfd\x1bc\n" +
+	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02r\n" +
+	"vlanGroupsr\tvlanNames\x12\x92\x02\n" +
 	"\x18DeleteNetworkVlanProfile\x123.meraki.networks.v1.DeleteNetworkVlanProfileRequest\x1a4.meraki.networks.v1.DeleteNetworkVlanProfileResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"\x18deleteNetworkVlanProfile\x10\x04\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02B7\n" +
 	"*/networks/{networkId}/vlanProfiles/{iname}\x12\adestroy\x18\x01\x12\xf8\x01\n" +

@@ -27,7 +27,7 @@ var File_meraki_organizations_v1_organizations_service_proto protoreflect.FileDe
 
 const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\n" +
-	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2Ņ\x06\n" +
+	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2\xbb\x89\x06\n" +
 	"\x14OrganizationsService\x12\xbc\x01\n" +
 	"\x10GetOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"C\xf2\xfd\x1b?\n" +
 	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05itemsZ\x04\n" +
@@ -46,21 +46,21 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x12deleteOrganization\x10\x04\x1a\x1f/organizations/{organizationId} \x020\x02\x12\x81\x02\n" +
 	"\x1cGetOrganizationActionBatches\x12<.meraki.organizations.v1.GetOrganizationActionBatchesRequest\x1a=.meraki.organizations.v1.GetOrganizationActionBatchesResponse\"d\xf2\xfd\x1b`\n" +
 	"\x1cgetOrganizationActionBatches\x10\x01\x1a-/organizations/{organizationId}/actionBatches \x020\x01J\x05itemsZ\x04\n" +
-	"\x02id\x12\xfc\x02\n" +
-	"\x1dCreateOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"\xe9\x01\xf2\xfd\x1b\xe4\x01\n" +
+	"\x02id\x12\x85\x03\n" +
+	"\x1dCreateOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
 	"\x1dcreateOrganizationActionBatch\x10\x03\x1a-/organizations/{organizationId}/actionBatches \x020\x03bt\n" +
 	"\x1agetOrganizationActionBatch\x12\ractionBatchId\x1a\x02id\"\x12\n" +
 	"\tconfirmed\x12\x05false\"\x18\n" +
 	"\x10status.completed\x12\x04true\"\x15\n" +
 	"\rstatus.failed\x12\x04truej\x18\n" +
-	"\x12actions[].resource\x10\x03\x18\x04\x12\xfb\x02\n" +
-	"\x1aRunOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"\xe9\x01\xf2\xfd\x1b\xe4\x01\n" +
+	"\x12actions[].resource\x10\x03\x18\x04r\aactions\x12\x84\x03\n" +
+	"\x1aRunOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
 	"\x1dcreateOrganizationActionBatch\x10\x03\x1a-/organizations/{organizationId}/actionBatches \x020\x03bt\n" +
 	"\x1agetOrganizationActionBatch\x12\ractionBatchId\x1a\x02id\"\x12\n" +
 	"\tconfirmed\x12\x05false\"\x18\n" +
 	"\x10status.completed\x12\x04true\"\x15\n" +
 	"\rstatus.failed\x12\x04truej\x18\n" +
-	"\x12actions[].resource\x10\x03\x18\x040\x01\x12\xf1\x01\n" +
+	"\x12actions[].resource\x10\x03\x18\x04r\aactions0\x01\x12\xf1\x01\n" +
 	"\x1aGetOrganizationActionBatch\x12:.meraki.organizations.v1.GetOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"e\xf2\xfd\x1ba\n" +
 	"\x1agetOrganizationActionBatch\x10\x01\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x01\x12\xfa\x01\n" +
 	"\x1dUpdateOrganizationActionBatch\x12=.meraki.organizations.v1.UpdateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"h\xf2\xfd\x1bd\n" +
@@ -69,10 +69,10 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1ddeleteOrganizationActionBatch\x10\x04\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\x9e\x02\n" +
 	"!GetOrganizationAdaptivePolicyAcls\x12A.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest\x1aB.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse\"r\xf2\xfd\x1bn\n" +
 	"!getOrganizationAdaptivePolicyAcls\x10\x01\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x01J\x05itemsZ\a\n" +
-	"\x05aclId\x12\xcb\x02\n" +
-	"#CreateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"\x05aclId\x12\xd2\x02\n" +
+	"#CreateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"#createOrganizationAdaptivePolicyAcl\x10\x03\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x03B?\n" +
-	"3/organizations/{organizationId}/adaptivePolicy/acls\x12\x06create\x18\x01\x12\x87\x02\n" +
+	"3/organizations/{organizationId}/adaptivePolicy/acls\x12\x06create\x18\x01r\x05rules\x12\x87\x02\n" +
 	" GetOrganizationAdaptivePolicyAcl\x12@.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"i\xf2\xfd\x1be\n" +
 	" getOrganizationAdaptivePolicyAcl\x10\x01\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x01\x12\xdb\x02\n" +
 	"#UpdateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
@@ -130,10 +130,10 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x17deleteOrganizationAdmin\x10\x04\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02\x12\x87\x02\n" +
 	"\x1dGetOrganizationAlertsProfiles\x12=.meraki.organizations.v1.GetOrganizationAlertsProfilesRequest\x1a>.meraki.organizations.v1.GetOrganizationAlertsProfilesResponse\"g\xf2\xfd\x1bc\n" +
 	"\x1dgetOrganizationAlertsProfiles\x10\x01\x1a//organizations/{organizationId}/alerts/profiles \x020\x01J\x05itemsZ\x04\n" +
-	"\x02id\x12\xb3\x02\n" +
-	"\x1fCreateOrganizationAlertsProfile\x12?.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"\x02id\x12\xc0\x02\n" +
+	"\x1fCreateOrganizationAlertsProfile\x12?.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\xa7\x01\xf2\xfd\x1b\xa2\x01\n" +
 	"\x1fcreateOrganizationAlertsProfile\x10\x03\x1a//organizations/{organizationId}/alerts/profiles \x020\x03B;\n" +
-	"//organizations/{organizationId}/alerts/profiles\x12\x06create\x18\x01\x12\xd3\x02\n" +
+	"//organizations/{organizationId}/alerts/profiles\x12\x06create\x18\x01r\vnetworkTags\x12\xd3\x02\n" +
 	"\x1fUpdateOrganizationAlertsProfile\x12?.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\xba\x01\xf2\xfd\x1b\xb5\x01\n" +
 	"\x1fupdateOrganizationAlertsProfile\x10\x02\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02BK\n" +
 	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\x06update\x18\x01\x12\xe2\x02\n" +
@@ -165,9 +165,9 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05itemsZ\x04\n" +
 	"\x02idj\x0f\n" +
 	"\tnetworkId\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\x97\x02\n" +
-	"\"DismissOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse\"h\xf2\xfd\x1bd\n" +
-	"\"dismissOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/dismiss \x020\x03\x12\xbf\x02\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xa1\x02\n" +
+	"\"DismissOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.DismissOrganizationAssuranceAlertsResponse\"r\xf2\xfd\x1bn\n" +
+	"\"dismissOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/dismiss \x020\x03r\balertIds\x12\xbf\x02\n" +
 	"&GetOrganizationAssuranceAlertsOverview\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest\x1a<.meraki.organizations.v1.OrganizationAssuranceAlertsOverview\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
 	"&getOrganizationAssuranceAlertsOverview\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/overview \x020\x01j\x0f\n" +
 	"\tnetworkId\x10\x02\x18\x02j\r\n" +
@@ -196,22 +196,26 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\aserials\x10\x02\x18\x03\x12\xb5\x02\n" +
 	"&GetOrganizationAssuranceAlertsProfiles\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesRequest\x1aG.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse\"z\xf2\xfd\x1bv\n" +
 	"&getOrganizationAssuranceAlertsProfiles\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x01Z\v\n" +
-	"\tprofileId\x12\xfd\x02\n" +
-	"(CreateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
+	"\tprofileId\x12\x95\x03\n" +
+	"(CreateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
 	"(createOrganizationAssuranceAlertsProfile\x10\x03\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x03BE\n" +
 	"9/organizations/{organizationId}/assurance/alerts/profiles\x12\x06create\x18\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\x95\x03\n" +
-	"(UpdateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"alertTypesr\n" +
+	"networkIds\x12\xad\x03\n" +
+	"(UpdateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
 	"(updateOrganizationAssuranceAlertsProfile\x10\x02\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BQ\n" +
 	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\x06update\x18\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\x92\x03\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"alertTypesr\n" +
+	"networkIds\x12\x92\x03\n" +
 	"(DeleteOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest\x1aI.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileResponse\"\xd0\x01\xf2\xfd\x1b\xcb\x01\n" +
 	"(deleteOrganizationAssuranceAlertsProfile\x10\x04\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BR\n" +
-	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\adestroy\x18\x01\x12\x97\x02\n" +
-	"\"RestoreOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse\"h\xf2\xfd\x1bd\n" +
-	"\"restoreOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/restore \x020\x03\x12\xe4\x02\n" +
+	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\adestroy\x18\x01\x12\xa1\x02\n" +
+	"\"RestoreOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest\x1aC.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsResponse\"r\xf2\xfd\x1bn\n" +
+	"\"restoreOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/restore \x020\x03r\balertIds\x12\xe4\x02\n" +
 	"0GetOrganizationAssuranceAlertsTaxonomyCategories\x12P.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest\x1aQ.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"0getOrganizationAssuranceAlertsTaxonomyCategories\x10\x01\x1aD/organizations/{organizationId}/assurance/alerts/taxonomy/categories \x020\x01J\x05items\x12\xc9\x02\n" +
 	"+GetOrganizationAssuranceAlertsTaxonomyTypes\x12K.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesRequest\x1aL.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyTypesResponse\"\x7f\xf2\xfd\x1b{\n" +
@@ -326,27 +330,27 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"-StreamOrganizationDevicesCellularDataProfiles\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
 	"*getOrganizationDevicesCellularDataProfiles\x10\x01\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\v\n" +
 	"\tprofileIdj\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\x85\x03\n" +
-	",CreateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8c\x03\n" +
+	",CreateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xcc\x01\xf2\xfd\x1b\xc7\x01\n" +
 	",createOrganizationDevicesCellularDataProfile\x10\x03\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x020\x03BJ\n" +
-	">/organizations/{organizationId}/devices/cellular/data/profiles\x12\x06create\x18\x01\x12\x8f\x03\n" +
+	">/organizations/{organizationId}/devices/cellular/data/profiles\x12\x06create\x18\x01r\x05rules\x12\x8f\x03\n" +
 	"5GetOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
 	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
 	"\aserials\x10\x02\x18\x03\x12\x94\x03\n" +
 	"8StreamOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
 	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\x96\x04\n" +
-	"=BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x12].meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x1a^.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\"\x95\x02\xf2\xfd\x1b\x90\x02\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x9d\x04\n" +
+	"=BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x12].meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x1a^.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\"\x9c\x02\xf2\xfd\x1b\x97\x02\n" +
 	"=batchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x10\x03\x1aV/organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate \x020\x03BT\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\x06createj\x1b\n" +
-	"\x15items[].device.serial\x10\x03\x18\x03\x12\x92\x04\n" +
-	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a].meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse\"\x94\x02\xf2\xfd\x1b\x8f\x02\n" +
+	"\x15items[].device.serial\x10\x03\x18\x03r\x05items\x12\x99\x04\n" +
+	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a].meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteResponse\"\x9b\x02\xf2\xfd\x1b\x96\x02\n" +
 	"<bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x10\x03\x1aU/organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete \x020\x03BU\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\adestroyj\x1b\n" +
-	"\x15items[].device.serial\x10\x03\x18\x03\x12\x9d\x03\n" +
-	",UpdateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
+	"\x15items[].device.serial\x10\x03\x18\x03r\x05items\x12\xa4\x03\n" +
+	",UpdateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
 	",updateOrganizationDevicesCellularDataProfile\x10\x02\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BV\n" +
-	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\x06update\x18\x01\x12\xac\x03\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\x06update\x18\x01r\x05rules\x12\xac\x03\n" +
 	",DeleteOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest\x1aM.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileResponse\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
 	",deleteOrganizationDevicesCellularDataProfile\x10\x04\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BW\n" +
 	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\adestroy\x18\x01\x12\xfb\x02\n" +
@@ -397,15 +401,15 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"*getOrganizationDevicesControllerMigrations\x10\x01\x1a=/organizations/{organizationId}/devices/controller/migrations \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xaf\x03\n" +
-	",CreateOrganizationDevicesControllerMigration\x12L.meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\xe3\x01\xf2\xfd\x1b\xde\x01\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xb8\x03\n" +
+	",CreateOrganizationDevicesControllerMigration\x12L.meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\xec\x01\xf2\xfd\x1b\xe7\x01\n" +
 	",createOrganizationDevicesControllerMigration\x10\x03\x1a=/organizations/{organizationId}/devices/controller/migrations \x020\x03BS\n" +
 	"=/organizations/{organizationId}/devices/controller/migrations\x12\x12mr/actions/migrateJ\x05itemsj\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\x80\x03\n" +
-	"$BulkUpdateOrganizationDevicesDetails\x12D.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest\x1aE.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
+	"\aserials\x10\x03\x18\x03r\aserials\x12\x92\x03\n" +
+	"$BulkUpdateOrganizationDevicesDetails\x12D.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest\x1aE.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse\"\xdc\x01\xf2\xfd\x1b\xd7\x01\n" +
 	"$bulkUpdateOrganizationDevicesDetails\x10\x03\x1a:/organizations/{organizationId}/devices/details/bulkUpdate \x020\x03BL\n" +
 	":/organizations/{organizationId}/devices/details/bulkUpdate\x12\x0edetails/updatej\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xaa\x02\n" +
+	"\aserials\x10\x03\x18\x03r\adetailsr\aserials\x12\xaa\x02\n" +
 	"%GetOrganizationDevicesOverviewByModel\x12E.meraki.organizations.v1.GetOrganizationDevicesOverviewByModelRequest\x1a;.meraki.organizations.v1.OrganizationDevicesOverviewByModel\"}\xf2\xfd\x1by\n" +
 	"%getOrganizationDevicesOverviewByModel\x10\x01\x1a8/organizations/{organizationId}/devices/overview/byModel \x020\x01j\x10\n" +
 	"\n" +
@@ -423,41 +427,42 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\tcaptureIdj\x10\n" +
 	"\n" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
-	"\aserials\x10\x02\x18\x030\x01\x12\xcc\x02\n" +
-	"-CreateOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest\x1a@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xd5\x02\n" +
+	"-CreateOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest\x1a@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
 	"-createOrganizationDevicesPacketCaptureCapture\x10\x03\x1a>/organizations/{organizationId}/devices/packetCapture/captures \x020\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\x82\x03\n" +
-	"2BulkOrganizationDevicesPacketCaptureCapturesCreate\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
+	"\aserials\x10\x03\x18\x03r\aserials\x12\x8b\x03\n" +
+	"2BulkOrganizationDevicesPacketCaptureCapturesCreate\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
 	"2bulkOrganizationDevicesPacketCaptureCapturesCreate\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkCreate \x020\x03j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xb5\x03\n" +
-	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03r\adevices\x12\xc1\x03\n" +
+	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteResponse\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
 	"2bulkOrganizationDevicesPacketCaptureCapturesDelete\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkDelete \x020\x03BI\n" +
-	">/organizations/{organizationId}/devices/packetCapture/captures\x12\adestroy\x12\xb0\x03\n" +
+	">/organizations/{organizationId}/devices/packetCapture/captures\x12\adestroyr\n" +
+	"captureIds\x12\xb0\x03\n" +
 	"-DeleteOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest\x1aN.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureResponse\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
 	"-deleteOrganizationDevicesPacketCaptureCapture\x10\x04\x1aJ/organizations/{organizationId}/devices/packetCapture/captures/{captureId} \x020\x02BW\n" +
 	"J/organizations/{organizationId}/devices/packetCapture/captures/{captureId}\x12\adestroy\x18\x01\x12\xa0\x03\n" +
 	":GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x12Z.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest\x1a[.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
-	":generateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x10\x03\x1a_/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate \x020\x02\x12\xe3\x02\n" +
-	"+StopOrganizationDevicesPacketCaptureCapture\x12K.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest\x1aL.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	":generateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x10\x03\x1a_/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate \x020\x02\x12\xec\x02\n" +
+	"+StopOrganizationDevicesPacketCaptureCapture\x12K.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest\x1aL.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
 	"+stopOrganizationDevicesPacketCaptureCapture\x10\x03\x1aO/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/stop \x020\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xe8\x02\n" +
+	"\aserials\x10\x03\x18\x03r\aserials\x12\xe8\x02\n" +
 	",GetOrganizationDevicesPacketCaptureSchedules\x12L.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
 	",getOrganizationDevicesPacketCaptureSchedules\x10\x01\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x01Z\f\n" +
 	"\n" +
 	"scheduleIdj\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x02\x12\xa7\x03\n" +
-	".CreateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
+	"networkIds\x10\x02\x18\x02\x12\xb0\x03\n" +
+	".CreateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xea\x01\xf2\xfd\x1b\xe5\x01\n" +
 	".createOrganizationDevicesPacketCaptureSchedule\x10\x03\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x03BK\n" +
 	"?/organizations/{organizationId}/devices/packetCapture/schedules\x12\x06create\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xac\x03\n" +
-	"0ReorderOrganizationDevicesPacketCaptureSchedules\x12P.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest\x1aQ.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
+	"\x10devices[].serial\x10\x03\x18\x03r\adevices\x12\xb3\x03\n" +
+	"0ReorderOrganizationDevicesPacketCaptureSchedules\x12P.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest\x1aQ.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
 	"0reorderOrganizationDevicesPacketCaptureSchedules\x10\x03\x1aG/organizations/{organizationId}/devices/packetCapture/schedules/reorder \x020\x03BJ\n" +
-	"?/organizations/{organizationId}/devices/packetCapture/schedules\x12\areorder\x12\xc1\x03\n" +
-	".UpdateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xfb\x01\xf2\xfd\x1b\xf6\x01\n" +
+	"?/organizations/{organizationId}/devices/packetCapture/schedules\x12\areorderr\x05order\x12\xca\x03\n" +
+	".UpdateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\x84\x02\xf2\xfd\x1b\xff\x01\n" +
 	".updateOrganizationDevicesPacketCaptureSchedule\x10\x02\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BX\n" +
 	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\x06update\x18\x01j\x16\n" +
-	"\x10devices[].serial\x10\x03\x18\x03\x12\xb8\x03\n" +
+	"\x10devices[].serial\x10\x03\x18\x03r\adevices\x12\xb8\x03\n" +
 	".DeleteOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest\x1aO.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleResponse\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
 	".deleteOrganizationDevicesPacketCaptureSchedule\x10\x04\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BY\n" +
 	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\adestroy\x18\x01\x12\xa3\x03\n" +
@@ -624,15 +629,15 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	")StreamOrganizationIntegrationsXdrNetworks\x12F.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest\x1aG.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
 	"&getOrganizationIntegrationsXdrNetworks\x10\x01\x1a9/organizations/{organizationId}/integrations/xdr/networks \x02*\x06\b\x01\x10d\x18\x140\x01j\x10\n" +
 	"\n" +
-	"networkIds\x10\x02\x18\x020\x01\x12\xa4\x03\n" +
-	"*DisableOrganizationIntegrationsXdrNetworks\x12J.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest\x1aK.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse\"\xdc\x01\xf2\xfd\x1b\xd7\x01\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xc7\x03\n" +
+	"*DisableOrganizationIntegrationsXdrNetworks\x12J.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest\x1aK.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse\"\xff\x01\xf2\xfd\x1b\xfa\x01\n" +
 	"*disableOrganizationIntegrationsXdrNetworks\x10\x03\x1aA/organizations/{organizationId}/integrations/xdr/networks/disable \x020\x03BD\n" +
 	"9/organizations/{organizationId}/integrations/xdr/networks\x12\adisablej\x1a\n" +
-	"\x14networks[].networkId\x10\x03\x18\x02\x12\x9e\x03\n" +
-	")EnableOrganizationIntegrationsXdrNetworks\x12I.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest\x1aJ.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
+	"\x14networks[].networkId\x10\x03\x18\x02r\bnetworksr\x17networks[].productTypes\x12\xc1\x03\n" +
+	")EnableOrganizationIntegrationsXdrNetworks\x12I.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest\x1aJ.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse\"\xfc\x01\xf2\xfd\x1b\xf7\x01\n" +
 	")enableOrganizationIntegrationsXdrNetworks\x10\x03\x1a@/organizations/{organizationId}/integrations/xdr/networks/enable \x020\x03BC\n" +
 	"9/organizations/{organizationId}/integrations/xdr/networks\x12\x06enablej\x1a\n" +
-	"\x14networks[].networkId\x10\x03\x18\x02\x12\xa7\x02\n" +
+	"\x14networks[].networkId\x10\x03\x18\x02r\bnetworksr\x17networks[].productTypes\x12\xa7\x02\n" +
 	"\x1eClaimIntoOrganizationInventory\x12>.meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest\x1a?.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
 	"\x1eclaimIntoOrganizationInventory\x10\x03\x1a//organizations/{organizationId}/inventory/claim \x020\x03:\x17\b\n" +
 	"\x10\xac\x02\x18\n" +
@@ -651,19 +656,19 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"networkIds\x10\x02\x18\x02j\r\n" +
 	"\aserials\x10\x02\x18\x030\x01\x12\xb2\x02\n" +
 	"*GetOrganizationInventoryDevicesEoxOverview\x12J.meraki.organizations.v1.GetOrganizationInventoryDevicesEoxOverviewRequest\x1a@.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview\"v\xf2\xfd\x1br\n" +
-	"*getOrganizationInventoryDevicesEoxOverview\x10\x01\x1a>/organizations/{organizationId}/inventory/devices/eox/overview \x020\x01\x12\xc4\x03\n" +
-	"+CreateOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
+	"*getOrganizationInventoryDevicesEoxOverview\x10\x01\x1a>/organizations/{organizationId}/inventory/devices/eox/overview \x020\x01\x12\xcb\x03\n" +
+	"+CreateOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"\x8e\x02\xf2\xfd\x1b\x89\x02\n" +
 	"+createOrganizationInventoryDevicesSwapsBulk\x10\x03\x1a</organizations/{organizationId}/inventory/devices/swaps/bulk \x020\x03bY\n" +
 	"(getOrganizationInventoryDevicesSwapsBulk\x12\x02id\x1a\x05jobId\"\"\n" +
 	"\x0eswaps[].status\x12\bcomplete\x12\x06failedj\x19\n" +
 	"\x13swaps[].devices.new\x10\x03\x18\x03j\x19\n" +
-	"\x13swaps[].devices.old\x10\x03\x18\x03\x12\xc3\x03\n" +
-	"(RunOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
+	"\x13swaps[].devices.old\x10\x03\x18\x03r\x05swaps\x12\xca\x03\n" +
+	"(RunOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"\x8e\x02\xf2\xfd\x1b\x89\x02\n" +
 	"+createOrganizationInventoryDevicesSwapsBulk\x10\x03\x1a</organizations/{organizationId}/inventory/devices/swaps/bulk \x020\x03bY\n" +
 	"(getOrganizationInventoryDevicesSwapsBulk\x12\x02id\x1a\x05jobId\"\"\n" +
 	"\x0eswaps[].status\x12\bcomplete\x12\x06failedj\x19\n" +
 	"\x13swaps[].devices.new\x10\x03\x18\x03j\x19\n" +
-	"\x13swaps[].devices.old\x10\x03\x18\x030\x01\x12\xad\x02\n" +
+	"\x13swaps[].devices.old\x10\x03\x18\x03r\x05swaps0\x01\x12\xad\x02\n" +
 	"(GetOrganizationInventoryDevicesSwapsBulk\x12H.meraki.organizations.v1.GetOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"w\xf2\xfd\x1bs\n" +
 	"(getOrganizationInventoryDevicesSwapsBulk\x10\x01\x1aA/organizations/{organizationId}/inventory/devices/swaps/bulk/{id} \x020\x01\x12\xfe\x01\n" +
 	"\x1eGetOrganizationInventoryDevice\x12>.meraki.organizations.v1.GetOrganizationInventoryDeviceRequest\x1a4.meraki.organizations.v1.OrganizationInventoryDevice\"f\xf2\xfd\x1bb\n" +
@@ -689,11 +694,12 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1fAssignOrganizationLicensesSeats\x12?.meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest\x1a@.meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
 	"\x1fassignOrganizationLicensesSeats\x10\x03\x1a4/organizations/{organizationId}/licenses/assignSeats \x020\x03B7\n" +
 	"(/organizations/{organizationId}/licenses\x12\vassignSeatsj\x0f\n" +
-	"\tnetworkId\x10\x03\x18\x02\x12\xb2\x02\n" +
-	"\x18MoveOrganizationLicenses\x128.meraki.organizations.v1.MoveOrganizationLicensesRequest\x1a9.meraki.organizations.v1.MoveOrganizationLicensesResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"\tnetworkId\x10\x03\x18\x02\x12\xbe\x02\n" +
+	"\x18MoveOrganizationLicenses\x128.meraki.organizations.v1.MoveOrganizationLicensesRequest\x1a9.meraki.organizations.v1.MoveOrganizationLicensesResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
 	"\x18moveOrganizationLicenses\x10\x03\x1a-/organizations/{organizationId}/licenses/move \x020\x03B0\n" +
 	"(/organizations/{organizationId}/licenses\x12\x04movej\x18\n" +
-	"\x12destOrganizationId\x10\x03\x18\x01\x12\xd0\x02\n" +
+	"\x12destOrganizationId\x10\x03\x18\x01r\n" +
+	"licenseIds\x12\xd0\x02\n" +
 	"\x1dMoveOrganizationLicensesSeats\x12=.meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest\x1a>.meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"\x1dmoveOrganizationLicensesSeats\x10\x03\x1a2/organizations/{organizationId}/licenses/moveSeats \x020\x03B5\n" +
 	"(/organizations/{organizationId}/licenses\x12\tmoveSeatsj\x18\n" +
@@ -720,16 +726,17 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x02id\x12\xf8\x01\n" +
 	"\x1aStreamOrganizationNetworks\x127.meraki.organizations.v1.GetOrganizationNetworksRequest\x1a8.meraki.organizations.v1.GetOrganizationNetworksResponse\"e\xf2\xfd\x1ba\n" +
 	"\x17getOrganizationNetworks\x10\x01\x1a(/organizations/{organizationId}/networks \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
-	"\x02id0\x01\x12\xa6\x02\n" +
-	"\x19CreateOrganizationNetwork\x129.meraki.organizations.v1.CreateOrganizationNetworkRequest\x1a,.meraki.organizations.v1.OrganizationNetwork\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x02id0\x01\x12\xb4\x02\n" +
+	"\x19CreateOrganizationNetwork\x129.meraki.organizations.v1.CreateOrganizationNetworkRequest\x1a,.meraki.organizations.v1.OrganizationNetwork\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"\x19createOrganizationNetwork\x10\x03\x1a(/organizations/{organizationId}/networks \x020\x03B4\n" +
 	"(/organizations/{organizationId}/networks\x12\x06create\x18\x01j\x17\n" +
-	"\x11copyFromNetworkId\x10\x03\x18\x02\x12\xbc\x02\n" +
-	"\x1bCombineOrganizationNetworks\x12;.meraki.organizations.v1.CombineOrganizationNetworksRequest\x1a<.meraki.organizations.v1.CombineOrganizationNetworksResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
+	"\x11copyFromNetworkId\x10\x03\x18\x02r\fproductTypes\x12\xc8\x02\n" +
+	"\x1bCombineOrganizationNetworks\x12;.meraki.organizations.v1.CombineOrganizationNetworksRequest\x1a<.meraki.organizations.v1.CombineOrganizationNetworksResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"\x1bcombineOrganizationNetworks\x10\x03\x1a0/organizations/{organizationId}/networks/combine \x020\x03B3\n" +
 	"(/organizations/{organizationId}/networks\x12\acombinej\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\x8e\x02\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"networkIds\x12\x8e\x02\n" +
 	"\x1dGetOrganizationNetworksGroups\x12=.meraki.organizations.v1.GetOrganizationNetworksGroupsRequest\x1a>.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse\"n\xf2\xfd\x1bj\n" +
 	"\x1dgetOrganizationNetworksGroups\x10\x01\x1a//organizations/{organizationId}/networks/groups \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\t\n" +
 	"\agroupId\x12\x93\x02\n" +
@@ -748,17 +755,19 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\x06update\x18\x01\x12\xd6\x02\n" +
 	"\x1fDeleteOrganizationNetworksGroup\x12?.meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest\x1a@.meraki.organizations.v1.DeleteOrganizationNetworksGroupResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"\x1fdeleteOrganizationNetworksGroup\x10\x04\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02BF\n" +
-	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\adestroy\x18\x01\x12\x85\x03\n" +
-	"#BulkOrganizationNetworksGroupAssign\x12C.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest\x1aD.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\adestroy\x18\x01\x12\x91\x03\n" +
+	"#BulkOrganizationNetworksGroupAssign\x12C.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest\x1aD.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
 	"#bulkOrganizationNetworksGroupAssign\x10\x03\x1aD/organizations/{organizationId}/networks/groups/{groupId}/bulkAssign \x020\x03BH\n" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\vbulk_assignj\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\x91\x03\n" +
-	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1aF.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"networkIds\x12\x9d\x03\n" +
+	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1aF.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignResponse\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
 	"%bulkOrganizationNetworksGroupUnassign\x10\x03\x1aF/organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign \x020\x03BJ\n" +
 	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\rbulk_unassignj\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\xc9\x01\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"networkIds\x12\xc9\x01\n" +
 	"\x0fGetNetworkMoves\x12/.meraki.organizations.v1.GetNetworkMovesRequest\x1a0.meraki.organizations.v1.GetNetworkMovesResponse\"S\xf2\xfd\x1bO\n" +
 	"\x0fgetNetworkMoves\x10\x01\x1a./organizations/{organizationId}/networks/moves \x02*\x06\b\x01\x10d\x1820\x01\x12\xce\x01\n" +
 	"\x12StreamNetworkMoves\x12/.meraki.organizations.v1.GetNetworkMovesRequest\x1a0.meraki.organizations.v1.GetNetworkMovesResponse\"S\xf2\xfd\x1bO\n" +
@@ -795,13 +804,13 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x06ruleId\x12\xff\x02\n" +
 	"5StreamOrganizationPoliciesGlobalFirewallRulesetsRules\x12R.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest\x1aS.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
 	"2getOrganizationPoliciesGlobalFirewallRulesetsRules\x10\x01\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x02*\x06\b\x01\x10d\x18d0\x01Z\b\n" +
-	"\x06ruleId0\x01\x12\xb7\x03\n" +
-	"4CreateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
+	"\x06ruleId0\x01\x12\xdf\x03\n" +
+	"4CreateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
 	"4createOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x03\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x020\x03BS\n" +
-	"G/organizations/{organizationId}/policies/global/firewall/rulesets/rules\x12\x06create\x18\x01\x12\xc9\x03\n" +
-	"4UpdateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
+	"G/organizations/{organizationId}/policies/global/firewall/rulesets/rules\x12\x06create\x18\x01r&destinations.criteria.services[].ports\x12\xf1\x03\n" +
+	"4UpdateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\x99\x02\xf2\xfd\x1b\x94\x02\n" +
 	"4updateOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x02\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B\\\n" +
-	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\x06update\x18\x01\x12\xd8\x03\n" +
+	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\x06update\x18\x01r&destinations.criteria.services[].ports\x12\xd8\x03\n" +
 	"4DeleteOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aU.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleResponse\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
 	"4deleteOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x04\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B]\n" +
 	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\adestroy\x18\x01\x12\xaf\x03\n" +
@@ -821,17 +830,17 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\bpolicyId0\x01\x12\x81\x03\n" +
 	"+CreateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
 	"+createOrganizationPoliciesGlobalGroupPolicy\x10\x03\x1a>/organizations/{organizationId}/policies/global/group/policies \x020\x03BJ\n" +
-	">/organizations/{organizationId}/policies/global/group/policies\x12\x06create\x18\x01\x12\x96\x04\n" +
-	"AAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x89\x02\xf2\xfd\x1b\x84\x02\n" +
+	">/organizations/{organizationId}/policies/global/group/policies\x12\x06create\x18\x01\x12\xac\x04\n" +
+	"AAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x9f\x02\xf2\xfd\x1b\x9a\x02\n" +
 	"AassignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assign \x020\x03B]\n" +
-	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06assign\x12\xe6\x03\n" +
+	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06assignr\x14adaptivePolicyGroups\x12\xe6\x03\n" +
 	"IGetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x12i.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest\x1aj.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xeb\x03\n" +
 	"LStreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x12i.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest\x1aj.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
-	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\x96\x04\n" +
-	"ARemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x89\x02\xf2\xfd\x1b\x84\x02\n" +
+	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xac\x04\n" +
+	"ARemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x9f\x02\xf2\xfd\x1b\x9a\x02\n" +
 	"AremoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/remove \x020\x03B]\n" +
-	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06remove\x12\xe1\x03\n" +
+	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06remover\x14adaptivePolicyGroups\x12\xe1\x03\n" +
 	"EGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x12e.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x1af.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
 	"EgetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x10\x01\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x02*\x06\b\x01\x10d\x18d0\x01Z\x0e\n" +
 	"\fassignmentId\x12\xe6\x03\n" +
@@ -945,11 +954,11 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1bStreamOrganizationSaseSites\x128.meraki.organizations.v1.GetOrganizationSaseSitesRequest\x1a9.meraki.organizations.v1.GetOrganizationSaseSitesResponse\"c\xf2\xfd\x1b_\n" +
 	"\x18getOrganizationSaseSites\x10\x01\x1a*/organizations/{organizationId}/sase/sites \x02*\a\b\x01\x10\xe8\a\x18\n" +
 	"0\x01Z\b\n" +
-	"\x06siteId0\x01\x12\xc6\x02\n" +
-	"\x1bAttachOrganizationSaseSites\x12;.meraki.organizations.v1.AttachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.AttachOrganizationSaseSitesResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"\x06siteId0\x01\x12\xcd\x02\n" +
+	"\x1bAttachOrganizationSaseSites\x12;.meraki.organizations.v1.AttachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.AttachOrganizationSaseSitesResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
 	"\x1battachOrganizationSaseSites\x10\x03\x1a1/organizations/{organizationId}/sase/sites/attach \x020\x03B4\n" +
 	"*/organizations/{organizationId}/sase/sites\x12\x06createj\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\xe3\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02r\x05items\x12\xe3\x02\n" +
 	"1GetOrganizationSaseSitesConnectivityHistoryBySite\x12Q.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteRequest\x1aR.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
 	"1getOrganizationSaseSitesConnectivityHistoryBySite\x10\x01\x1aF/organizations/{organizationId}/sase/sites/connectivity/history/bySite \x020\x01\x12\xbc\x02\n" +
 	",GetOrganizationSaseSitesConnectivityOverview\x12L.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityOverviewRequest\x1aB.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview\"z\xf2\xfd\x1bv\n" +

@@ -27,7 +27,7 @@ var File_meraki_sensor_v1_sensor_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xab6\n" +
+	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xb76\n" +
 	"\rSensorService\x12\xe3\x01\n" +
 	"\x17GetDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"c\xf2\xfd\x1b_\n" +
 	"\x17getDeviceSensorCommands\x10\x01\x1a!/devices/{serial}/sensor/commands \x04*\a\b\x01\x10\xe8\a\x18\n" +
@@ -60,11 +60,12 @@ const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"&GetNetworkSensorAlertsOverviewByMetric\x12?.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest\x1a@.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse\"p\xf2\xfd\x1bl\n" +
 	"&getNetworkSensorAlertsOverviewByMetric\x10\x01\x1a5/networks/{networkId}/sensor/alerts/overview/byMetric \x030\x01J\x05items\x12\xf4\x01\n" +
 	"\x1eGetNetworkSensorAlertsProfiles\x127.meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest\x1a8.meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse\"_\xf2\xfd\x1b[\n" +
-	"\x1egetNetworkSensorAlertsProfiles\x10\x01\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x01J\x05items\x12\xb2\x02\n" +
-	" CreateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"\x1egetNetworkSensorAlertsProfiles\x10\x01\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x01J\x05items\x12\xbe\x02\n" +
+	" CreateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
 	" createNetworkSensorAlertsProfile\x10\x03\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x03B8\n" +
 	",/networks/{networkId}/sensor/alerts/profiles\x12\x06create\x18\x01j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xe3\x01\n" +
+	"\aserials\x10\x03\x18\x03r\n" +
+	"conditions\x12\xe3\x01\n" +
 	"\x1dGetNetworkSensorAlertsProfile\x126.meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\\\xf2\xfd\x1bX\n" +
 	"\x1dgetNetworkSensorAlertsProfile\x10\x01\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x01\x12\xbc\x02\n" +
 	" UpdateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +

@@ -27,10 +27,10 @@ var File_meraki_sm_v1_sm_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\xf5t\n" +
-	"\tSmService\x12\x97\x02\n" +
-	"*CreateNetworkSmBypassActivationLockAttempt\x12?.meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"t\xf2\xfd\x1bp\n" +
-	"*createNetworkSmBypassActivationLockAttempt\x10\x03\x1a5/networks/{networkId}/sm/bypassActivationLockAttempts \x030\x03J\x05value\x12\x9a\x02\n" +
+	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\xb0u\n" +
+	"\tSmService\x12\x9c\x02\n" +
+	"*CreateNetworkSmBypassActivationLockAttempt\x12?.meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"y\xf2\xfd\x1bu\n" +
+	"*createNetworkSmBypassActivationLockAttempt\x10\x03\x1a5/networks/{networkId}/sm/bypassActivationLockAttempts \x030\x03J\x05valuer\x03ids\x12\x9a\x02\n" +
 	"'GetNetworkSmBypassActivationLockAttempt\x12<.meraki.sm.v1.GetNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"}\xf2\xfd\x1by\n" +
 	"'getNetworkSmBypassActivationLockAttempt\x10\x01\x1aA/networks/{networkId}/sm/bypassActivationLockAttempts/{attemptId} \x030\x01J\x05value\x12\xd3\x01\n" +
 	"\x13GetNetworkSmDevices\x12(.meraki.sm.v1.GetNetworkSmDevicesRequest\x1a).meraki.sm.v1.GetNetworkSmDevicesResponse\"g\xf2\xfd\x1bc\n" +
@@ -49,10 +49,10 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x06serial\x10\x03\x18\x03\x12\xc5\x01\n" +
 	"\x14LockNetworkSmDevices\x12).meraki.sm.v1.LockNetworkSmDevicesRequest\x1a*.meraki.sm.v1.LockNetworkSmDevicesResponse\"V\xf2\xfd\x1bR\n" +
 	"\x14lockNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/lock \x030\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xea\x01\n" +
-	"\x1aModifyNetworkSmDevicesTags\x12/.meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest\x1a0.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse\"i\xf2\xfd\x1be\n" +
+	"\aserials\x10\x03\x18\x03\x12\xf0\x01\n" +
+	"\x1aModifyNetworkSmDevicesTags\x12/.meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest\x1a0.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse\"o\xf2\xfd\x1bk\n" +
 	"\x1amodifyNetworkSmDevicesTags\x10\x03\x1a+/networks/{networkId}/sm/devices/modifyTags \x030\x03J\x05itemsj\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xd7\x01\n" +
+	"\aserials\x10\x03\x18\x03r\x04tags\x12\xd7\x01\n" +
 	"\x14MoveNetworkSmDevices\x12).meraki.sm.v1.MoveNetworkSmDevicesRequest\x1a*.meraki.sm.v1.MoveNetworkSmDevicesResponse\"h\xf2\xfd\x1bd\n" +
 	"\x14moveNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/move \x030\x03j\x10\n" +
 	"\n" +
@@ -86,9 +86,9 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"#getNetworkSmDeviceDeviceCommandLogs\x10\x01\x1a=/networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x88\x02\n" +
 	" GetNetworkSmDeviceDeviceProfiles\x125.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesRequest\x1a6.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse\"u\xf2\xfd\x1bq\n" +
 	" getNetworkSmDeviceDeviceProfiles\x10\x01\x1a:/networks/{networkId}/sm/devices/{deviceId}/deviceProfiles \x030\x01J\x05itemsZ\x04\n" +
-	"\x02id\x12\xe7\x01\n" +
-	"\x1aInstallNetworkSmDeviceApps\x12/.meraki.sm.v1.InstallNetworkSmDeviceAppsRequest\x1a0.meraki.sm.v1.InstallNetworkSmDeviceAppsResponse\"f\xf2\xfd\x1bb\n" +
-	"\x1ainstallNetworkSmDeviceApps\x10\x03\x1a7/networks/{networkId}/sm/devices/{deviceId}/installApps \x030\x03J\x05value\x12\x8d\x02\n" +
+	"\x02id\x12\xef\x01\n" +
+	"\x1aInstallNetworkSmDeviceApps\x12/.meraki.sm.v1.InstallNetworkSmDeviceAppsRequest\x1a0.meraki.sm.v1.InstallNetworkSmDeviceAppsResponse\"n\xf2\xfd\x1bj\n" +
+	"\x1ainstallNetworkSmDeviceApps\x10\x03\x1a7/networks/{networkId}/sm/devices/{deviceId}/installApps \x030\x03J\x05valuer\x06appIds\x12\x8d\x02\n" +
 	"!GetNetworkSmDeviceNetworkAdapters\x126.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersRequest\x1a7.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse\"w\xf2\xfd\x1bs\n" +
 	"!getNetworkSmDeviceNetworkAdapters\x10\x01\x1a;/networks/{networkId}/sm/devices/{deviceId}/networkAdapters \x030\x01J\x05itemsZ\x04\n" +
 	"\x02id\x12\xa1\x02\n" +
@@ -107,9 +107,9 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x1bgetNetworkSmDeviceSoftwares\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/softwares \x030\x01J\x05itemsZ\x04\n" +
 	"\x02id\x12\xd1\x01\n" +
 	"\x17UnenrollNetworkSmDevice\x12,.meraki.sm.v1.UnenrollNetworkSmDeviceRequest\x1a-.meraki.sm.v1.UnenrollNetworkSmDeviceResponse\"Y\xf2\xfd\x1bU\n" +
-	"\x17unenrollNetworkSmDevice\x10\x03\x1a4/networks/{networkId}/sm/devices/{deviceId}/unenroll \x030\x03\x12\xf1\x01\n" +
-	"\x1cUninstallNetworkSmDeviceApps\x121.meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest\x1a2.meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse\"j\xf2\xfd\x1bf\n" +
-	"\x1cuninstallNetworkSmDeviceApps\x10\x03\x1a9/networks/{networkId}/sm/devices/{deviceId}/uninstallApps \x030\x03J\x05value\x12\xef\x01\n" +
+	"\x17unenrollNetworkSmDevice\x10\x03\x1a4/networks/{networkId}/sm/devices/{deviceId}/unenroll \x030\x03\x12\xf9\x01\n" +
+	"\x1cUninstallNetworkSmDeviceApps\x121.meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest\x1a2.meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse\"r\xf2\xfd\x1bn\n" +
+	"\x1cuninstallNetworkSmDeviceApps\x10\x03\x1a9/networks/{networkId}/sm/devices/{deviceId}/uninstallApps \x030\x03J\x05valuer\x06appIds\x12\xef\x01\n" +
 	"\x1bGetNetworkSmDeviceWlanLists\x120.meraki.sm.v1.GetNetworkSmDeviceWlanListsRequest\x1a1.meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse\"k\xf2\xfd\x1bg\n" +
 	"\x1bgetNetworkSmDeviceWlanLists\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/wlanLists \x030\x01J\x05itemsZ\x04\n" +
 	"\x02id\x12\xc7\x01\n" +
@@ -172,12 +172,12 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x1edeleteOrganizationSmAdminsRole\x10\x04\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02BE\n" +
 	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\adestroy\x18\x01\x12\xc5\x01\n" +
 	"\x19GetOrganizationSmApnsCert\x12..meraki.sm.v1.GetOrganizationSmApnsCertRequest\x1a$.meraki.sm.v1.OrganizationSmApnsCert\"R\xf2\xfd\x1bN\n" +
-	"\x19getOrganizationSmApnsCert\x10\x01\x1a+/organizations/{organizationId}/sm/apnsCert \x020\x01\x12\xc0\x03\n" +
-	"-UpdateOrganizationSmSentryPoliciesAssignments\x12B.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest\x1aC.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
+	"\x19getOrganizationSmApnsCert\x10\x01\x1a+/organizations/{organizationId}/sm/apnsCert \x020\x01\x12\xe0\x03\n" +
+	"-UpdateOrganizationSmSentryPoliciesAssignments\x12B.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest\x1aC.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse\"\xa5\x02\xf2\xfd\x1b\xa0\x02\n" +
 	"-updateOrganizationSmSentryPoliciesAssignments\x10\x02\x1a>/organizations/{organizationId}/sm/sentry/policies/assignments \x020\x02BJ\n" +
 	">/organizations/{organizationId}/sm/sentry/policies/assignments\x12\x06update\x18\x01j\x17\n" +
 	"\x11items[].networkId\x10\x03\x18\x02j$\n" +
-	"\x1eitems[].policies[].smNetworkId\x10\x03\x18\x02\x12\x86\x03\n" +
+	"\x1eitems[].policies[].smNetworkId\x10\x03\x18\x02r\x05itemsr\x17items[].policies[].tags\x12\x86\x03\n" +
 	"3GetOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
 	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\v\n" +
 	"\tnetworkIdj\x10\n" +

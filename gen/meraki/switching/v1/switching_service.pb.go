@@ -27,14 +27,14 @@ var File_meraki_switching_v1_switching_service_proto protoreflect.FileDescriptor
 
 const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/switching/v1/switching_service.proto\x12\x13meraki.switching.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a.meraki/switching/v1/access_control_lists.proto\x1a)meraki/switching/v1/access_policies.proto\x1a8meraki/switching/v1/alternate_management_interface.proto\x1a*meraki/switching/v1/config_templates.proto\x1a!meraki/switching/v1/devices.proto\x1a\x1emeraki/switching/v1/dhcp.proto\x1a,meraki/switching/v1/dhcp_server_policy.proto\x1a.meraki/switching/v1/dscp_to_cos_mappings.proto\x1a+meraki/switching/v1/link_aggregations.proto\x1a\x1dmeraki/switching/v1/mtu.proto\x1a(meraki/switching/v1/port_schedules.proto\x1a\x1fmeraki/switching/v1/ports.proto\x1a#meraki/switching/v1/qos_rules.proto\x1a,meraki/switching/v1/routing_interfaces.proto\x1a+meraki/switching/v1/routing_multicast.proto\x1a&meraki/switching/v1/routing_ospf.proto\x1a/meraki/switching/v1/routing_static_routes.proto\x1a\"meraki/switching/v1/settings.proto\x1a meraki/switching/v1/stacks.proto\x1a(meraki/switching/v1/stacks_routing.proto\x1a'meraki/switching/v1/storm_control.proto\x1a\x1dmeraki/switching/v1/stp.proto\x1a!meraki/switching/v1/summary.proto\x1a$meraki/switching/v1/warm_spare.proto2\x8c\x94\x02\n" +
+	"+meraki/switching/v1/switching_service.proto\x12\x13meraki.switching.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a.meraki/switching/v1/access_control_lists.proto\x1a)meraki/switching/v1/access_policies.proto\x1a8meraki/switching/v1/alternate_management_interface.proto\x1a*meraki/switching/v1/config_templates.proto\x1a!meraki/switching/v1/devices.proto\x1a\x1emeraki/switching/v1/dhcp.proto\x1a,meraki/switching/v1/dhcp_server_policy.proto\x1a.meraki/switching/v1/dscp_to_cos_mappings.proto\x1a+meraki/switching/v1/link_aggregations.proto\x1a\x1dmeraki/switching/v1/mtu.proto\x1a(meraki/switching/v1/port_schedules.proto\x1a\x1fmeraki/switching/v1/ports.proto\x1a#meraki/switching/v1/qos_rules.proto\x1a,meraki/switching/v1/routing_interfaces.proto\x1a+meraki/switching/v1/routing_multicast.proto\x1a&meraki/switching/v1/routing_ospf.proto\x1a/meraki/switching/v1/routing_static_routes.proto\x1a\"meraki/switching/v1/settings.proto\x1a meraki/switching/v1/stacks.proto\x1a(meraki/switching/v1/stacks_routing.proto\x1a'meraki/switching/v1/storm_control.proto\x1a\x1dmeraki/switching/v1/stp.proto\x1a!meraki/switching/v1/summary.proto\x1a$meraki/switching/v1/warm_spare.proto2Ԕ\x02\n" +
 	"\x10SwitchingService\x12\xce\x01\n" +
 	"\x14GetDeviceSwitchPorts\x120.meraki.switching.v1.GetDeviceSwitchPortsRequest\x1a1.meraki.switching.v1.GetDeviceSwitchPortsResponse\"Q\xf2\xfd\x1bM\n" +
 	"\x14getDeviceSwitchPorts\x10\x01\x1a\x1e/devices/{serial}/switch/ports \x040\x01J\x05itemsZ\b\n" +
-	"\x06portId\x12\xf7\x01\n" +
-	"\x16CycleDeviceSwitchPorts\x122.meraki.switching.v1.CycleDeviceSwitchPortsRequest\x1a3.meraki.switching.v1.CycleDeviceSwitchPortsResponse\"t\xf2\xfd\x1bm\n" +
+	"\x06portId\x12\xfe\x01\n" +
+	"\x16CycleDeviceSwitchPorts\x122.meraki.switching.v1.CycleDeviceSwitchPortsRequest\x1a3.meraki.switching.v1.CycleDeviceSwitchPortsResponse\"{\xf2\xfd\x1bt\n" +
 	"\x16cycleDeviceSwitchPorts\x10\x03\x1a$/devices/{serial}/switch/ports/cycle \x040\x03B'\n" +
-	"\x1e/devices/{serial}/switch/ports\x12\x05cycle\x88\x02\x01\x12\xf7\x01\n" +
+	"\x1e/devices/{serial}/switch/ports\x12\x05cycler\x05ports\x88\x02\x01\x12\xf7\x01\n" +
 	"\x1cGetDeviceSwitchPortsStatuses\x128.meraki.switching.v1.GetDeviceSwitchPortsStatusesRequest\x1a9.meraki.switching.v1.GetDeviceSwitchPortsStatusesResponse\"b\xf2\xfd\x1b^\n" +
 	"\x1cgetDeviceSwitchPortsStatuses\x10\x01\x1a'/devices/{serial}/switch/ports/statuses \x040\x01J\x05itemsZ\b\n" +
 	"\x06portId\x12\x91\x02\n" +
@@ -85,15 +85,15 @@ const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"\"/devices/{serial}/switch/warmSpare\x12\x06update\x18\x01j\x11\n" +
 	"\vspareSerial\x10\x03\x18\x03\x12\xfb\x01\n" +
 	"\"GetNetworkSwitchAccessControlLists\x12>.meraki.switching.v1.GetNetworkSwitchAccessControlListsRequest\x1a4.meraki.switching.v1.NetworkSwitchAccessControlLists\"_\xf2\xfd\x1b[\n" +
-	"\"getNetworkSwitchAccessControlLists\x10\x01\x1a//networks/{networkId}/switch/accessControlLists \x030\x01\x12\x84\x02\n" +
-	"%UpdateNetworkSwitchAccessControlLists\x12A.meraki.switching.v1.UpdateNetworkSwitchAccessControlListsRequest\x1a4.meraki.switching.v1.NetworkSwitchAccessControlLists\"b\xf2\xfd\x1b^\n" +
-	"%updateNetworkSwitchAccessControlLists\x10\x02\x1a//networks/{networkId}/switch/accessControlLists \x030\x02\x12\x8f\x02\n" +
+	"\"getNetworkSwitchAccessControlLists\x10\x01\x1a//networks/{networkId}/switch/accessControlLists \x030\x01\x12\x8b\x02\n" +
+	"%UpdateNetworkSwitchAccessControlLists\x12A.meraki.switching.v1.UpdateNetworkSwitchAccessControlListsRequest\x1a4.meraki.switching.v1.NetworkSwitchAccessControlLists\"i\xf2\xfd\x1be\n" +
+	"%updateNetworkSwitchAccessControlLists\x10\x02\x1a//networks/{networkId}/switch/accessControlLists \x030\x02r\x05rules\x12\x8f\x02\n" +
 	"\x1eGetNetworkSwitchAccessPolicies\x12:.meraki.switching.v1.GetNetworkSwitchAccessPoliciesRequest\x1a;.meraki.switching.v1.GetNetworkSwitchAccessPoliciesResponse\"t\xf2\xfd\x1bp\n" +
 	"\x1egetNetworkSwitchAccessPolicies\x10\x01\x1a+/networks/{networkId}/switch/accessPolicies \x030\x01J\x05itemsZ\x14\n" +
-	"\x12accessPolicyNumber\x12\xa3\x02\n" +
-	"\x1fCreateNetworkSwitchAccessPolicy\x12;.meraki.switching.v1.CreateNetworkSwitchAccessPolicyRequest\x1a..meraki.switching.v1.NetworkSwitchAccessPolicy\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"\x12accessPolicyNumber\x12\xb2\x02\n" +
+	"\x1fCreateNetworkSwitchAccessPolicy\x12;.meraki.switching.v1.CreateNetworkSwitchAccessPolicyRequest\x1a..meraki.switching.v1.NetworkSwitchAccessPolicy\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
 	"\x1fcreateNetworkSwitchAccessPolicy\x10\x03\x1a+/networks/{networkId}/switch/accessPolicies \x030\x03B7\n" +
-	"+/networks/{networkId}/switch/accessPolicies\x12\x06create\x18\x01\x12\xf4\x01\n" +
+	"+/networks/{networkId}/switch/accessPolicies\x12\x06create\x18\x01r\rradiusServers\x12\xf4\x01\n" +
 	"\x1cGetNetworkSwitchAccessPolicy\x128.meraki.switching.v1.GetNetworkSwitchAccessPolicyRequest\x1a..meraki.switching.v1.NetworkSwitchAccessPolicy\"j\xf2\xfd\x1bf\n" +
 	"\x1cgetNetworkSwitchAccessPolicy\x10\x01\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x01\x12\xcd\x02\n" +
 	"\x1fUpdateNetworkSwitchAccessPolicy\x12;.meraki.switching.v1.UpdateNetworkSwitchAccessPolicyRequest\x1a..meraki.switching.v1.NetworkSwitchAccessPolicy\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
@@ -139,10 +139,10 @@ const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"=getNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x10\x01\x1aM/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/warnings/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
 	"\x06serial0\x01\x12\xf6\x01\n" +
 	"!GetNetworkSwitchDscpToCosMappings\x12=.meraki.switching.v1.GetNetworkSwitchDscpToCosMappingsRequest\x1a3.meraki.switching.v1.NetworkSwitchDscpToCosMappings\"]\xf2\xfd\x1bY\n" +
-	"!getNetworkSwitchDscpToCosMappings\x10\x01\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x01\x12\xbd\x02\n" +
-	"$UpdateNetworkSwitchDscpToCosMappings\x12@.meraki.switching.v1.UpdateNetworkSwitchDscpToCosMappingsRequest\x1a3.meraki.switching.v1.NetworkSwitchDscpToCosMappings\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"!getNetworkSwitchDscpToCosMappings\x10\x01\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x01\x12\xc7\x02\n" +
+	"$UpdateNetworkSwitchDscpToCosMappings\x12@.meraki.switching.v1.UpdateNetworkSwitchDscpToCosMappingsRequest\x1a3.meraki.switching.v1.NetworkSwitchDscpToCosMappings\"\xa7\x01\xf2\xfd\x1b\xa2\x01\n" +
 	"$updateNetworkSwitchDscpToCosMappings\x10\x02\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x02B:\n" +
-	"./networks/{networkId}/switch/dscpToCosMappings\x12\x06update\x18\x01\x12\x89\x02\n" +
+	"./networks/{networkId}/switch/dscpToCosMappings\x12\x06update\x18\x01r\bmappings\x12\x89\x02\n" +
 	" GetNetworkSwitchLinkAggregations\x12<.meraki.switching.v1.GetNetworkSwitchLinkAggregationsRequest\x1a=.meraki.switching.v1.GetNetworkSwitchLinkAggregationsResponse\"h\xf2\xfd\x1bd\n" +
 	" getNetworkSwitchLinkAggregations\x10\x01\x1a-/networks/{networkId}/switch/linkAggregations \x030\x01J\x05itemsZ\x04\n" +
 	"\x02id\x12\xcf\x02\n" +
@@ -179,10 +179,10 @@ const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"\x1acreateNetworkSwitchQosRule\x10\x03\x1a%/networks/{networkId}/switch/qosRules \x030\x03B1\n" +
 	"%/networks/{networkId}/switch/qosRules\x12\x06create\x18\x01\x12\xe3\x01\n" +
 	"\x1dGetNetworkSwitchQosRulesOrder\x129.meraki.switching.v1.GetNetworkSwitchQosRulesOrderRequest\x1a/.meraki.switching.v1.NetworkSwitchQosRulesOrder\"V\xf2\xfd\x1bR\n" +
-	"\x1dgetNetworkSwitchQosRulesOrder\x10\x01\x1a+/networks/{networkId}/switch/qosRules/order \x030\x01\x12\xab\x02\n" +
-	" UpdateNetworkSwitchQosRulesOrder\x12<.meraki.switching.v1.UpdateNetworkSwitchQosRulesOrderRequest\x1a/.meraki.switching.v1.NetworkSwitchQosRulesOrder\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
+	"\x1dgetNetworkSwitchQosRulesOrder\x10\x01\x1a+/networks/{networkId}/switch/qosRules/order \x030\x01\x12\xb4\x02\n" +
+	" UpdateNetworkSwitchQosRulesOrder\x12<.meraki.switching.v1.UpdateNetworkSwitchQosRulesOrderRequest\x1a/.meraki.switching.v1.NetworkSwitchQosRulesOrder\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
 	" updateNetworkSwitchQosRulesOrder\x10\x02\x1a+/networks/{networkId}/switch/qosRules/order \x030\x02B;\n" +
-	"+/networks/{networkId}/switch/qosRules/order\x12\fupdate_order\x12\xd1\x01\n" +
+	"+/networks/{networkId}/switch/qosRules/order\x12\fupdate_orderr\aruleIds\x12\xd1\x01\n" +
 	"\x17GetNetworkSwitchQosRule\x123.meraki.switching.v1.GetNetworkSwitchQosRuleRequest\x1a).meraki.switching.v1.NetworkSwitchQosRule\"V\xf2\xfd\x1bR\n" +
 	"\x17getNetworkSwitchQosRule\x10\x01\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x01\x12\x9b\x02\n" +
 	"\x1aUpdateNetworkSwitchQosRule\x126.meraki.switching.v1.UpdateNetworkSwitchQosRuleRequest\x1a).meraki.switching.v1.NetworkSwitchQosRule\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
@@ -223,10 +223,10 @@ const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"\x18powerExceptions[].serial\x10\x03\x18\x03\x12\xd7\x01\n" +
 	"\x16GetNetworkSwitchStacks\x122.meraki.switching.v1.GetNetworkSwitchStacksRequest\x1a3.meraki.switching.v1.GetNetworkSwitchStacksResponse\"T\xf2\xfd\x1bP\n" +
 	"\x16getNetworkSwitchStacks\x10\x01\x1a#/networks/{networkId}/switch/stacks \x030\x01J\x05itemsZ\x04\n" +
-	"\x02id\x12\xd3\x01\n" +
-	"\x18CreateNetworkSwitchStack\x124.meraki.switching.v1.CreateNetworkSwitchStackRequest\x1a'.meraki.switching.v1.NetworkSwitchStack\"X\xf2\xfd\x1bT\n" +
+	"\x02id\x12\xdc\x01\n" +
+	"\x18CreateNetworkSwitchStack\x124.meraki.switching.v1.CreateNetworkSwitchStackRequest\x1a'.meraki.switching.v1.NetworkSwitchStack\"a\xf2\xfd\x1b]\n" +
 	"\x18createNetworkSwitchStack\x10\x03\x1a#/networks/{networkId}/switch/stacks \x030\x03j\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\xcb\x01\n" +
+	"\aserials\x10\x03\x18\x03r\aserials\x12\xcb\x01\n" +
 	"\x15GetNetworkSwitchStack\x121.meraki.switching.v1.GetNetworkSwitchStackRequest\x1a'.meraki.switching.v1.NetworkSwitchStack\"V\xf2\xfd\x1bR\n" +
 	"\x15getNetworkSwitchStack\x10\x01\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x01\x12\xbc\x02\n" +
 	"\x18UpdateNetworkSwitchStack\x124.meraki.switching.v1.UpdateNetworkSwitchStackRequest\x1a'.meraki.switching.v1.NetworkSwitchStack\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
@@ -295,12 +295,12 @@ const file_meraki_switching_v1_switching_service_proto_rawDesc = "" +
 	"1updateOrganizationConfigTemplateSwitchProfilePort\x10\x02\x1am/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId} \x020\x02By\n" +
 	"m/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId}\x12\x06update\x18\x01\x12\xb2\x02\n" +
 	"(GetOrganizationSummarySwitchPowerHistory\x12D.meraki.switching.v1.GetOrganizationSummarySwitchPowerHistoryRequest\x1aE.meraki.switching.v1.GetOrganizationSummarySwitchPowerHistoryResponse\"y\xf2\xfd\x1bu\n" +
-	"(getOrganizationSummarySwitchPowerHistory\x10\x01\x1a</organizations/{organizationId}/summary/switch/power/history \x020\x01J\x05items\x12\xf0\x02\n" +
-	"\x1eCloneOrganizationSwitchDevices\x12:.meraki.switching.v1.CloneOrganizationSwitchDevicesRequest\x1a;.meraki.switching.v1.CloneOrganizationSwitchDevicesResponse\"\xd4\x01\xf2\xfd\x1b\xcf\x01\n" +
+	"(getOrganizationSummarySwitchPowerHistory\x10\x01\x1a</organizations/{organizationId}/summary/switch/power/history \x020\x01J\x05items\x12\xff\x02\n" +
+	"\x1eCloneOrganizationSwitchDevices\x12:.meraki.switching.v1.CloneOrganizationSwitchDevicesRequest\x1a;.meraki.switching.v1.CloneOrganizationSwitchDevicesResponse\"\xe3\x01\xf2\xfd\x1b\xde\x01\n" +
 	"\x1ecloneOrganizationSwitchDevices\x10\x03\x1a4/organizations/{organizationId}/switch/devices/clone \x020\x03BH\n" +
 	"./organizations/{organizationId}/switch/devices\x12\x16settings/actions/clonej\x12\n" +
 	"\fsourceSerial\x10\x03\x18\x03j\x13\n" +
-	"\rtargetSerials\x10\x03\x18\x03\x12\xd6\x02\n" +
+	"\rtargetSerials\x10\x03\x18\x03r\rtargetSerials\x12\xd6\x02\n" +
 	"\"GetOrganizationSwitchPortsBySwitch\x12>.meraki.switching.v1.GetOrganizationSwitchPortsBySwitchRequest\x1a?.meraki.switching.v1.GetOrganizationSwitchPortsBySwitchResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"\"getOrganizationSwitchPortsBySwitch\x10\x01\x1a5/organizations/{organizationId}/switch/ports/bySwitch \x02*\x06\b\x01\x102\x1820\x01J\x05itemsZ\b\n" +
 	"\x06serialj\x10\n" +

@@ -27,7 +27,7 @@ var File_meraki_wireless_v1_wireless_service_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2܆\x04\n" +
+	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2\xad\x87\x04\n" +
 	"\x0fWirelessService\x12\x97\x03\n" +
 	"4UpdateDeviceWirelessAlternateManagementInterfaceIpv6\x12O.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request\x1aB.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
 	"4updateDeviceWirelessAlternateManagementInterfaceIpv6\x10\x02\x1a</devices/{serial}/wireless/alternateManagementInterface/ipv6 \x040\x02BH\n" +
@@ -126,14 +126,14 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"7getNetworkWirelessElectronicShelfLabelConfiguredDevices\x10\x01\x1aE/networks/{networkId}/wireless/electronicShelfLabel/configuredDevices \x030\x01J\x05items\x12\xb3\x02\n" +
 	"'GetNetworkWirelessEthernetPortsProfiles\x12B.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesRequest\x1aC.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse\"\x7f\xf2\xfd\x1b{\n" +
 	"'getNetworkWirelessEthernetPortsProfiles\x10\x01\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x01J\x05itemsZ\v\n" +
-	"\tprofileId\x12\xdf\x02\n" +
-	")CreateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"\tprofileId\x12\xe6\x02\n" +
+	")CreateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
 	")createNetworkWirelessEthernetPortsProfile\x10\x03\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x03BB\n" +
-	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\x06create\x18\x01\x12\x82\x03\n" +
-	"*AssignNetworkWirelessEthernetPortsProfiles\x12E.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest\x1aF.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\x06create\x18\x01r\x05ports\x12\x8b\x03\n" +
+	"*AssignNetworkWirelessEthernetPortsProfiles\x12E.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest\x1aF.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
 	"*assignNetworkWirelessEthernetPortsProfiles\x10\x03\x1a=/networks/{networkId}/wireless/ethernet/ports/profiles/assign \x030\x03B=\n" +
 	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\x03apsj\r\n" +
-	"\aserials\x10\x03\x18\x03\x12\x8b\x03\n" +
+	"\aserials\x10\x03\x18\x03r\aserials\x12\x8b\x03\n" +
 	".SetNetworkWirelessEthernetPortsProfilesDefault\x12I.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest\x1aJ.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	".setNetworkWirelessEthernetPortsProfilesDefault\x10\x03\x1aA/networks/{networkId}/wireless/ethernet/ports/profiles/setDefault \x030\x03BA\n" +
 	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\adefault\x12\x9c\x02\n" +
@@ -198,10 +198,10 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\x15concentratorNetworkId\x10\x03\x18\x02j$\n" +
 	"\x1esecondaryConcentratorNetworkId\x10\x03\x18\x02\x12\x9d\x02\n" +
 	"'GetNetworkWirelessSsidBonjourForwarding\x12B.meraki.wireless.v1.GetNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"t\xf2\xfd\x1bp\n" +
-	"'getNetworkWirelessSsidBonjourForwarding\x10\x01\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x01\x12\xf5\x02\n" +
-	"*UpdateNetworkWirelessSsidBonjourForwarding\x12E.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"'getNetworkWirelessSsidBonjourForwarding\x10\x01\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x01\x12\x87\x03\n" +
+	"*UpdateNetworkWirelessSsidBonjourForwarding\x12E.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
 	"*updateNetworkWirelessSsidBonjourForwarding\x10\x02\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x02BK\n" +
-	"?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding\x12\x06update\x18\x01\x12\xbc\x02\n" +
+	"?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding\x12\x06update\x18\x01r\x10rules[].services\x12\xbc\x02\n" +
 	"-GetNetworkWirelessSsidDeviceTypeGroupPolicies\x12H.meraki.wireless.v1.GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies\"\x80\x01\xf2\xfd\x1b|\n" +
 	"-getNetworkWirelessSsidDeviceTypeGroupPolicies\x10\x01\x1aE/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies \x030\x01\x12\x99\x03\n" +
 	"0UpdateNetworkWirelessSsidDeviceTypeGroupPolicies\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
@@ -256,10 +256,10 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"=/networks/{networkId}/wireless/ssids/{number}/splash/settings\x12\x06update\x18\x01j/\n" +
 	")sentryEnrollment.systemsManagerNetwork.id\x10\x03\x18\x02\x12\xa8\x02\n" +
 	")GetNetworkWirelessSsidTrafficShapingRules\x12D.meraki.wireless.v1.GetNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"y\xf2\xfd\x1bu\n" +
-	")getNetworkWirelessSsidTrafficShapingRules\x10\x01\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x01\x12\x83\x03\n" +
-	",UpdateNetworkWirelessSsidTrafficShapingRules\x12G.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
+	")getNetworkWirelessSsidTrafficShapingRules\x10\x01\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x01\x12\x98\x03\n" +
+	",UpdateNetworkWirelessSsidTrafficShapingRules\x12G.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"\xe2\x01\xf2\xfd\x1b\xdd\x01\n" +
 	",updateNetworkWirelessSsidTrafficShapingRules\x10\x02\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x02BN\n" +
-	"B/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules\x12\x06update\x18\x01\x12\xd7\x01\n" +
+	"B/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules\x12\x06update\x18\x01r\x13rules[].definitions\x12\xd7\x01\n" +
 	"\x19GetNetworkWirelessSsidVpn\x124.meraki.wireless.v1.GetNetworkWirelessSsidVpnRequest\x1a*.meraki.wireless.v1.NetworkWirelessSsidVpn\"X\xf2\xfd\x1bT\n" +
 	"\x19getNetworkWirelessSsidVpn\x10\x01\x1a1/networks/{networkId}/wireless/ssids/{number}/vpn \x030\x01\x12\xbf\x02\n" +
 	"\x1cUpdateNetworkWirelessSsidVpn\x127.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest\x1a*.meraki.wireless.v1.NetworkWirelessSsidVpn\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
@@ -460,19 +460,19 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\fdeploymentId\x12\x91\x03\n" +
 	"8StreamOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
 	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05itemsZ\x0e\n" +
-	"\fdeploymentId0\x01\x12\xa7\x04\n" +
-	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc4\x02\xf2\xfd\x1b\xbf\x02\n" +
+	"\fdeploymentId0\x01\x12\xae\x04\n" +
+	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xcb\x02\xf2\xfd\x1b\xc6\x02\n" +
 	"7createOrganizationWirelessDevicesProvisioningDeployment\x10\x03\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x03BU\n" +
 	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06create\x18\x01j \n" +
 	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
 	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\xaa\x04\n" +
-	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc5\x02\xf2\xfd\x1b\xc0\x02\n" +
+	"\x12items[].network.id\x10\x03\x18\x02r\x05items\x12\xb1\x04\n" +
+	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xcc\x02\xf2\xfd\x1b\xc7\x02\n" +
 	"8updateOrganizationWirelessDevicesProvisioningDeployments\x10\x02\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x02BU\n" +
 	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06update\x18\x01j \n" +
 	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
 	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
-	"\x12items[].network.id\x10\x03\x18\x02\x12\xea\x03\n" +
+	"\x12items[].network.id\x10\x03\x18\x02r\x05items\x12\xea\x03\n" +
 	"7DeleteOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aS.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentResponse\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
 	"7deleteOrganizationWirelessDevicesProvisioningDeployment\x10\x04\x1aX/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId} \x020\x02Be\n" +
 	"X/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId}\x12\adestroy\x18\x01\x12\x92\x03\n" +
@@ -557,12 +557,13 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"&updateOrganizationWirelessMqttSettings\x10\x02\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x020\x02BB\n" +
 	"6/organizations/{organizationId}/wireless/mqtt/settings\x12\x06update\x18\x01j\x10\n" +
 	"\n" +
-	"network.id\x10\x03\x18\x02\x12\xbd\x03\n" +
-	"2RecalculateOrganizationWirelessRadioAutoRfChannels\x12M.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest\x1aN.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse\"\xe7\x01\xf2\xfd\x1b\xe2\x01\n" +
+	"network.id\x10\x03\x18\x02\x12\xc9\x03\n" +
+	"2RecalculateOrganizationWirelessRadioAutoRfChannels\x12M.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest\x1aN.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse\"\xf3\x01\xf2\xfd\x1b\xee\x01\n" +
 	"2recalculateOrganizationWirelessRadioAutoRfChannels\x10\x03\x1aJ/organizations/{organizationId}/wireless/radio/autoRf/channels/recalculate \x020\x03BH\n" +
 	">/organizations/{organizationId}/wireless/radio/autoRf/channels\x12\x06updatej\x10\n" +
 	"\n" +
-	"networkIds\x10\x03\x18\x02\x12\xce\x02\n" +
+	"networkIds\x10\x03\x18\x02r\n" +
+	"networkIds\x12\xce\x02\n" +
 	"(GetOrganizationWirelessRadioRrmByNetwork\x12C.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkRequest\x1aD.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
 	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x01Z\v\n" +
 	"\tnetworkIdj\x10\n" +
