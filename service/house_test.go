@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"service/setting":         {},
 	"service/telemetry":       {"service/setting"},
 	"service/transcode":       {"service/contract/canonical", "service/fault", "gen"},
+	"service/watch":           {"service/broker", "service/dashboard", "service/fault", "ratelimit", "gen"},
 	"ratelimit":               {},
 	"ratelimit/ratelimittest": {"ratelimit"},
 	"ratelimit/redis":         {"ratelimit"},

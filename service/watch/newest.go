@@ -1,0 +1,119 @@
+package watch
+
+import (
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// rounds is how often the thing was looked at, and what is closed when it is again.
+func (p *poller) rounds() (uint64, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.round, p.changed
+}
+
+// advance takes a reading as the newest. It was made at the moment seen by this
+// replica's clock.
+func (p *poller) advance(r reading, seen time.Time) {
+	p.retry, p.failures = time.Time{}, 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.latest.state
+	p.latest, p.seen, p.trouble = r, seen, nil
+	if r.state != before {
+		p.shown.from, p.shown.to, p.shown.update = nil, nil, nil
+		for w := range p.watchers {
+			p.of.holding.drop(w.caller, w.newest)
+			w.newest = nil
+		}
+		for w := range p.watchers {
+			p.give(w, r.state)
+		}
+	}
+	p.count(time.Now(), len(r.pages), r.made)
+	p.turned()
+}
+
+// give makes a state the newest of a watcher that has none, with the lock held. Where
+// there is no room, the caller's watchers here give up the one that they were sent last,
+// and are sent the next one whole.
+func (p *poller) give(w *Watcher, s *State) {
+	h := p.of.holding
+	if !h.take(w.caller, s) {
+		for other := range p.watchers {
+			if other.caller == w.caller {
+				h.drop(other.caller, other.last)
+				other.last = nil
+			}
+		}
+		if !h.take(w.caller, s) {
+			w.failure = held(p.operation.GetId(), s.size)
+			return
+		}
+	}
+	w.newest = s
+}
+
+// update gives a watcher what it does not have yet; nil when it has all.
+func (p *poller) update(w *Watcher, now time.Time) (*Update, *fault.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case w.failure != nil:
+		return nil, w.failure
+	case p.failure != nil:
+		return nil, p.failure
+	case w.newest == nil:
+		return nil, nil
+	}
+	u := p.difference(w)
+	if w.last != w.newest {
+		_ = p.of.holding.take(w.caller, w.newest) // there is room: the caller has it
+		p.of.holding.drop(w.caller, w.last)
+		w.last = w.newest
+	}
+	late := p.trouble != nil && now.Sub(p.seen) > 2*w.request.Age
+	switch {
+	case u != nil:
+		w.told = w.told && p.trouble != nil
+		return u, nil
+	case late && !w.told:
+		w.told = true
+		return &Update{Asked: p.latest.asked, Trouble: p.trouble}, nil
+	case p.trouble == nil && w.told:
+		w.told = false
+		return &Update{Asked: p.latest.asked}, nil
+	}
+	return nil, nil
+}
+
+// difference leads from what a watcher was sent last to what is newest.
+func (p *poller) difference(w *Watcher) *Update {
+	if w.last == w.newest {
+		return nil
+	}
+	if w.last == nil || w.request.Whole {
+		return entire(w.newest, p.latest.asked)
+	}
+	if p.shown.from != w.last || p.shown.to != w.newest {
+		p.shown.from, p.shown.to = w.last, w.newest
+		p.shown.update = difference(w.last, w.newest, p.latest.asked)
+	}
+	return p.shown.update
+}
+
+// count notes the requests that the watchers would have made by themselves, each by its
+// own age, against those that were made.
+func (p *poller) count(now time.Time, pages, made int) {
+	for w := range p.watchers {
+		if age := w.request.Age; !now.Before(w.due.Add(-age / 10)) {
+			p.saved += pages
+			w.due = now.Add(age)
+		}
+	}
+	if p.saved -= made; p.saved > 0 {
+		p.of.config.Observer.Saved(p.saved)
+		p.saved = 0
+	}
+}

@@ -1,0 +1,167 @@
+package watch
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// skew is how far apart the clocks of two replicas are thought to be, where it matters
+// that an answer is not taken for younger than it is.
+const skew = time.Second
+
+// look is how often a replica looks whether another one has read what is due.
+func look(age time.Duration) time.Duration {
+	return min(max(age/20, 50*time.Millisecond), 500*time.Millisecond)
+}
+
+// together does what is due with the other replicas: it takes over what one of them
+// has read, or polls for all. It gives the time until the next turn; false where this
+// replica has to go on by itself.
+func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call, age time.Duration) (time.Duration, bool) {
+	store, first := p.of.config.Shared, p.latest.state == nil
+	pace := age
+	if p.pace > 0 {
+		pace = min(pace, p.pace)
+	}
+	if wait := p.due(now, pace); wait > 0 {
+		return wait, true
+	}
+	h, err := readHead(ctx, store, p.id)
+	if err != nil {
+		return 0, false
+	}
+	if h != nil && h.Asked.After(p.latest.asked) {
+		p.pace = h.Age
+		old := min(max(now.Sub(h.Asked), 0), Oldest)
+		switch {
+		case h.Digest == "":
+			return 0, false
+		case first && old > age: // too old to begin with
+		case !p.adopt(ctx, h, call, now.Add(-old)):
+			return 0, false
+		default:
+			return max(p.due(time.Now(), min(age, h.Age)), look(age)), true
+		}
+	}
+	if h != nil && h.Trouble != nil && h.Failed.After(p.failed) {
+		p.failed = h.Failed
+		p.worry(h.Trouble.fault(p.operation.GetId()))
+	}
+	if p.due(now, age) > 0 {
+		return look(age), true // the replica with the younger age may be late, or gone
+	}
+	claim := claimKey(p.id, age)
+	claimed, err := store.SetNew(ctx, claim, []byte("1"), age)
+	if err != nil {
+		return 0, false
+	}
+	if !claimed {
+		return look(age), true
+	}
+	done := p.renew(ctx, claim, age)
+	wait := p.poll(ctx, call, age)
+	done()
+	if p.failures > 0 { // others may try as soon as this replica may
+		_ = store.Set(ctx, claim, []byte("1"), max(wait, time.Millisecond))
+	}
+	return wait, true
+}
+
+// renew keeps a claim while its poll is under way, which may wait for the budget for
+// longer than the age.
+func (p *poller) renew(ctx context.Context, claim string, age time.Duration) (done func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(age / 2)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = p.of.config.Shared.Set(ctx, claim, []byte("1"), age)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// adopt takes over the reading of another replica, made at the moment seen by this
+// one's clock; false where it cannot be had.
+func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen time.Time) bool {
+	r := p.latest
+	r.asked, r.made = h.Asked, 0
+	kept := seen.Add(-skew)
+	if r.state != nil && hex.EncodeToString(r.digest[:]) == h.Digest {
+		for _, at := range r.pages {
+			c := *call
+			c.Path, c.Query = at.path, at.query
+			p.of.config.Broker.Renew(&c, at.sum, kept)
+		}
+		p.advance(r, seen)
+		return true
+	}
+	pages, err := readPages(ctx, p.of.config.Shared, p.id, h, p.of.config.StateBytes)
+	if err != nil {
+		return false
+	}
+	r.pages = nil
+	if f := p.take(&r, pages); f != nil {
+		return false
+	}
+	for i := range pages {
+		c := *call
+		c.Path, c.Query = pages[i].Path, pages[i].Query
+		p.of.config.Broker.Keep(&c, pages[i].answer(kept))
+	}
+	p.published = publication{digest: h.Digest}
+	p.advance(r, seen)
+	return true
+}
+
+// complain tells the other replicas that a poll has failed.
+func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration) {
+	writeHead(ctx, p.of.config.Shared, p.id, head{
+		Asked: p.latest.asked, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
+		Trouble: &trouble{f.Kind, f.ReasonCode(), f.Detail}, Failed: p.failed,
+	})
+}
+
+// lasts is how long a reading stays in the store.
+func lasts(age time.Duration) time.Duration { return 2*age + 10*time.Second }
+
+// A publication is what this replica knows of the pages in the store.
+type publication struct {
+	digest string
+	until  time.Time // they are there until then, for sure
+}
+
+// publish leaves a reading to the other replicas. Where the store fails, they will
+// poll by themselves.
+func (p *poller) publish(ctx context.Context, r reading, pages []page, age time.Duration) {
+	store, expiry := p.of.config.Shared, lasts(age)
+	h := head{Asked: r.asked, Age: age, Digest: hex.EncodeToString(r.digest[:])}
+	if now := time.Now(); h.Digest != p.published.digest || p.published.until.Before(now.Add(2*expiry)) {
+		packed, err := pack(pages)
+		switch {
+		case err != nil:
+			return
+		case len(packed) > p.of.config.SharedBytes:
+			h.Digest = ""
+		case store.Set(ctx, pagesKey(p.id, h.Digest), packed, 4*expiry) != nil:
+			return
+		default:
+			p.published = publication{h.Digest, now.Add(4 * expiry)}
+		}
+	}
+	writeHead(ctx, store, p.id, h)
+}
