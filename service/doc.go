@@ -29,7 +29,7 @@
 // contract (which operations there are, and which one a path is), transcode
 // (protobuf wire to HTTP and back), outcome (what became of a write, for the caller
 // that asks again), batch (many writes as few requests, and jobs from their start to
-// their end).
+// their end), watch (one poll for everyone who watches the same thing).
 //
 // The way of a call: broker (a slot, an attempt, again or done), with lane (the
 // queue in front of one budget), owner (whose budget), record (what became of

@@ -21,7 +21,7 @@ const module = "github.com/merakibroker/merakibroker/"
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
 	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
-		"service/identity", "service/lane", "service/record", "service/transcode", "ratelimit", "gen"},
+		"service/identity", "service/lane", "service/record", "service/transcode", "service/watch", "ratelimit", "gen"},
 	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/batch":    {"service/access", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},

@@ -34,6 +34,9 @@ type Metrics struct {
 	refusals *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
 	drifts   *prometheus.CounterVec
+	watches  prometheus.Gauge
+	polls    *prometheus.CounterVec
+	saved    prometheus.Counter
 }
 
 // What the labels of a series are made of.
@@ -96,7 +99,12 @@ func NewMetrics() *Metrics {
 		lookups:  counters("merakibroker_lookups_total", "Look-ups of the organization that owns a network or device.", "kind", "result"),
 		drifts:   counters("merakibroker_drift_total", "Fields of answers that did not fit the contract, by operation and kind.", "operation", "kind"),
 	}
-	m.registry.MustRegister(calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+	m.watches = prometheus.NewGauge(prometheus.GaugeOpts{Name: "merakibroker_watches", Help: "Watches under way at this replica."})
+	m.polls = counters("merakibroker_watch_polls_total", "Polls made for watches, by operation and result.", "operation", "result")
+	m.saved = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "merakibroker_watch_saved_requests_total", Help: "Requests that watchers would have made, each for itself, less those that were made.",
+	})
+	m.registry.MustRegister(m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
 		verdicts, m.refusals, reuse, m.lookups, m.drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -156,6 +164,18 @@ func (m *Metrics) Cached(result string) { m.reuse.of(result).Inc() }
 
 // LookedUp counts a look-up of an owner.
 func (m *Metrics) LookedUp(kind, result string) { m.lookups.WithLabelValues(kind, result).Inc() }
+
+// Watching changes the number of watches under way. With the two below it makes Metrics
+// a watch.Observer.
+func (m *Metrics) Watching(change int) { m.watches.Add(float64(change)) }
+
+// Polled counts a poll.
+func (m *Metrics) Polled(operation, result string) {
+	m.polls.WithLabelValues(operation, result).Inc()
+}
+
+// Saved counts requests that were not needed.
+func (m *Metrics) Saved(requests int) { m.saved.Add(float64(requests)) }
 
 // series are the series of one metric, found by what their labels are made of. A
 // call counts eight times or so; Prometheus itself would hash the text of all labels

@@ -119,6 +119,7 @@ func (s *Server) allRead(ctx context.Context, done <-chan struct{}) {
 func (s *Server) Close() {
 	s.stop()
 	s.grpc.Stop()
+	s.watches.Close()
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -19,6 +19,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/transcode"
+	"github.com/merakibroker/merakibroker/service/watch"
 )
 
 // A Config is what a Server is made of. Contract, Broker, Record and Access are required.
@@ -31,6 +32,8 @@ type Config struct {
 	Access access.Access
 	// Outcomes keeps what became of named writes; one for this server alone when nil.
 	Outcomes *outcome.Keeper
+	// Watches are what is watched; some for this server alone when nil.
+	Watches *watch.Watches
 	// Metrics that the broker observes too; one is made when nil.
 	Metrics *Metrics
 	// Log gets a line for failed calls, a sample of each kind; slog.Default when nil.
@@ -57,6 +60,7 @@ type Server struct {
 	record   *record.Record
 	access   access.Access
 	outcomes *outcome.Keeper
+	watches  *watch.Watches
 	metrics  *Metrics
 	drift    *record.Drifts
 	log      *slog.Logger
@@ -94,6 +98,12 @@ func New(c Config) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
+	var err error
+	if s.watches = c.Watches; s.watches == nil {
+		if s.watches, err = watch.New(watch.Config{Broker: c.Broker, Observer: s.metrics}); err != nil {
+			return nil, err
+		}
+	}
 	run := linked(s.chain())
 	options := append(append([]grpc.ServerOption{}, c.Options...),
 		grpc.ForceServerCodecV2(newPassthrough()),
@@ -101,7 +111,6 @@ func New(c Config) (*Server, error) {
 		grpc.StreamInterceptor(s.stream(run)),
 		grpc.InTapHandle(s.arrive),
 	)
-	var err error
 	if s.grpc, err = newGRPC(c.NewGRPC, append(options, limits(s.idle.maxRequest)...)); err != nil {
 		return nil, err
 	}
@@ -114,6 +123,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.brokerRPCs = own
 	s.grpc.RegisterService(s.identified(&brokerv1.BrokerService_ServiceDesc), s)
+	s.grpc.RegisterService(s.identified(&brokerv1.WatchService_ServiceDesc), watchService{Server: s})
 	s.grpc.RegisterService(s.identified(&healthpb.Health_ServiceDesc), s.health)
 	if c.Reflect {
 		s.RegisterReflection(s.grpc)
