@@ -258,14 +258,26 @@ func watching(caller string, age time.Duration) Request {
 // A reader is a watcher with what it has made of what it was sent.
 type reader struct {
 	*Watcher
-	mu       sync.Mutex
-	rows     map[string]string // by serial
-	updates  []time.Time
-	wholes   int
-	seen     []string // each version of each row that it was sent
-	troubles int
-	err      error
-	done     chan struct{}
+	mu   sync.Mutex
+	rows map[string]string // by serial
+	sent
+	done chan struct{}
+}
+
+// sent is what a reader was sent.
+type sent struct {
+	updates, wholes, troubles int
+	seen                      []string // each version of each row
+	err                       error
+}
+
+// got is what the reader was sent until now.
+func (r *reader) got() sent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.sent
+	out.seen = slices.Clone(r.seen)
+	return out
 }
 
 // follow opens a watch and reads it until the end.
@@ -297,7 +309,7 @@ func follow(t *testing.T, r *replica, q Request) *reader {
 func (r *reader) apply(t *testing.T, u *Update) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.updates = append(r.updates, time.Now())
+	r.updates++
 	if u.Trouble != nil {
 		r.troubles++
 	}

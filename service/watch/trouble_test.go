@@ -22,21 +22,24 @@ func TestTrouble(t *testing.T) {
 		d.fails(503)
 		pass(t, age)
 		for _, r := range readers {
-			if r.troubles != 0 || len(r.updates) != 1 {
-				t.Errorf("before the state is too old: %d troubles, %d updates", r.troubles, len(r.updates))
+			r := r.got()
+			if r.troubles != 0 || r.updates != 1 {
+				t.Errorf("before the state is too old: %d troubles, %d updates", r.troubles, r.updates)
 			}
 		}
 		pass(t, 10*age)
 		for _, r := range readers {
-			if r.troubles != 1 || len(r.updates) != 2 {
-				t.Errorf("while the Dashboard fails: %d troubles, %d updates", r.troubles, len(r.updates))
+			r := r.got()
+			if r.troubles != 1 || r.updates != 2 {
+				t.Errorf("while the Dashboard fails: %d troubles, %d updates", r.troubles, r.updates)
 			}
 		}
 		d.fails(0)
 		pass(t, 2*age)
 		for _, r := range readers {
-			if r.troubles != 1 || len(r.updates) != 3 || len(r.seen) != 2 || r.ended() != nil {
-				t.Errorf("when it is well again: %d troubles, %d updates, %v", r.troubles, len(r.updates), r.ended())
+			r := r.got()
+			if r.troubles != 1 || r.updates != 3 || len(r.seen) != 2 || r.err != nil {
+				t.Errorf("when it is well again: %d troubles, %d updates, %v", r.troubles, r.updates, r.err)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,7 @@ func TestOnePollForAll(t *testing.T) {
 					t.Errorf("%.2f polls for each age", n)
 				}
 				for i, r := range readers {
+					r := r.got()
 					if r.wholes != 1 || len(r.seen) != 100+20 || len(slices.Compact(slices.Sorted(slices.Values(r.seen)))) != len(r.seen) {
 						t.Errorf("reader %d was sent %d rows, and a whole state %d times", i, len(r.seen), r.wholes)
 					}
@@ -163,8 +165,8 @@ func TestThePollerDies(t *testing.T) {
 						}
 						continue
 					}
-					if r.has() != strings.Join(rows, ",") || len(r.seen) != 6 || r.wholes != 1 {
-						t.Errorf("reader %d has %s and was sent %d rows", i, r.has(), len(r.seen))
+					if got := r.got(); r.has() != strings.Join(rows, ",") || len(got.seen) != 6 || got.wholes != 1 {
+						t.Errorf("reader %d has %s and was sent %d rows", i, r.has(), len(got.seen))
 					}
 				}
 			})
@@ -202,8 +204,8 @@ func TestTheStoreIsGone(t *testing.T) {
 			}
 		}
 		for i, r := range readers {
-			if len(r.seen) != 12 || r.wholes != 1 {
-				t.Errorf("reader %d was sent %d rows", i, len(r.seen))
+			if got := r.got(); len(got.seen) != 12 || got.wholes != 1 {
+				t.Errorf("reader %d was sent %d rows", i, len(got.seen))
 			}
 		}
 	})
@@ -303,28 +305,28 @@ func TestRulesAreAskedAgain(t *testing.T) {
 	d := &fakeDashboard{}
 	d.set(fleet(3, "a")...)
 	bubble(t, d, nil, 1, func(t *testing.T, all []*replica) {
-		var refusal error
+		var refusal atomic.Pointer[fault.Error]
 		q := watching("barred", age)
 		q.Ask = func(context.Context) (*broker.Call, error) {
-			if refusal != nil {
-				return nil, refusal
+			if f := refusal.Load(); f != nil {
+				return nil, f
 			}
 			return devicesCall("barred", "1"), nil
 		}
 		barred, other := follow(t, all[0], q), follow(t, all[0], watching("other", age))
 		pass(t, 2*age)
-		refusal = &fault.Error{Kind: fault.Unreachable}
+		refusal.Store(&fault.Error{Kind: fault.Unreachable})
 		d.set(fleet(3, "b")...)
 		pass(t, age)
 		if barred.has() != strings.Join(fleet(3, "a"), ",") || barred.ended() != nil {
 			t.Errorf("while the rules cannot be asked: %s, %v", barred.has(), barred.ended())
 		}
-		refusal = nil
+		refusal.Store(nil)
 		pass(t, age)
 		if barred.has() != strings.Join(fleet(3, "b"), ",") {
 			t.Errorf("when they can be asked again: %s", barred.has())
 		}
-		refusal = &fault.Error{Kind: fault.CallerNotAllowed, Detail: "no rule"}
+		refusal.Store(&fault.Error{Kind: fault.CallerNotAllowed, Detail: "no rule"})
 		d.set(fleet(3, "c")...)
 		pass(t, age)
 		if f := barred.ended(); f == nil || f.Kind != fault.CallerNotAllowed || barred.has() != strings.Join(fleet(3, "b"), ",") {
@@ -342,14 +344,15 @@ func TestKeysApart(t *testing.T) {
 	d := &fakeDashboard{}
 	d.set(fleet(3, "a")...)
 	bubble(t, d, new(memory), 1, func(t *testing.T, all []*replica) {
-		key := testKey
+		var key atomic.Pointer[dashboard.Key]
 		q := watching("b", age)
 		q.Ask = func(context.Context) (*broker.Call, error) {
 			call := devicesCall("b", "1")
-			call.Key = key
+			call.Key = *key.Load()
 			return call, nil
 		}
-		key = dashboard.NewKey("another secret")
+		another := dashboard.NewKey("another secret")
+		key.Store(&another)
 		follow(t, all[0], watching("a", age))
 		moves := follow(t, all[0], q)
 		pass(t, 2*age)
@@ -358,7 +361,7 @@ func TestKeysApart(t *testing.T) {
 		if n := perAge(d.polls(), from, time.Now()); n < 1.8 {
 			t.Errorf("%.2f polls for each age with two keys", n)
 		}
-		key = testKey
+		key.Store(&testKey)
 		pass(t, 2*age)
 		from = time.Now()
 		pass(t, 10*age)
