@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +65,11 @@ func TestEveryLiveTool(t *testing.T) {
 	var all sync.WaitGroup
 	for _, m := range tools {
 		all.Go(func() {
-			states, _, err := h.run(withOrganization(t.Context(), h.sandbox.OrganizationID(0)), t, m, map[string]any{"serial": serial})
+			fields := map[string]any{"serial": serial}
+			if slices.Contains(m.Operation.GetRequiredLists(), "ports") {
+				fields["ports"] = []string{"1", "2"}
+			}
+			states, _, err := h.run(withOrganization(t.Context(), h.sandbox.OrganizationID(0)), t, m, fields)
 			if err != nil {
 				t.Errorf("%s: %v", m.Name, err)
 				return
@@ -173,7 +178,9 @@ func TestJobWhenTheReplicaStops(t *testing.T) {
 func TestUnconfirmedBatchIsNoJob(t *testing.T) {
 	t.Parallel()
 	h := build(t, plan{broker: fast})
-	states, _, err := h.run(t.Context(), t, h.runOf(t, "createOrganizationActionBatch"), map[string]any{"organization_id": h.sandbox.OrganizationID(0)})
+	states, _, err := h.run(t.Context(), t, h.runOf(t, "createOrganizationActionBatch"), map[string]any{
+		"organization_id": h.sandbox.OrganizationID(0), "empty_fields": []string{"actions"},
+	})
 	if err != nil || len(states) != 1 {
 		t.Errorf("%v, states %v", err, states)
 	}

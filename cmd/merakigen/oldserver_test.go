@@ -123,7 +123,11 @@ func (b *newestBroker) ask(t *testing.T, older, newer *contract.Method, organiza
 	t.Helper()
 	request := dynamicpb.NewMessage(older.Descriptor.Input())
 	newest := newer.Descriptor.Input()
-	if older.Operation.GetVerb() != apiv1.Verb_VERB_GET && older.Operation.GetId() != "createOrganizationActionBatch" { // whose resources have to be some
+	switch {
+	case older.Operation.GetVerb() == apiv1.Verb_VERB_GET:
+	case older.Operation.GetId() == "createOrganizationActionBatch": // whose resources have to be some
+		request.Mutable(request.Descriptor().Fields().ByName("empty_fields")).List().Append(protoreflect.ValueOfString("actions"))
+	default:
 		fillAll(request, newest, "")
 	}
 	for i := range request.Descriptor().Fields().Len() {

@@ -49,13 +49,13 @@ func lasting(d protoreflect.FieldDescriptor) bool {
 }
 
 // match finds the locked field of each wanted property, and the fields that
-// have to give their property to another: number -> index of the place.
-func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in scope) ([]*place, map[protoreflect.FieldNumber]int) {
+// have to give their property to another: number -> the place of that one.
+func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in scope) ([]*place, map[protoreflect.FieldNumber]*place) {
 	places := make([]*place, len(o.Props))
 	for i, p := range o.Props {
 		places[i] = &place{prop: p, typ: p.Type}
 	}
-	retire := make(map[protoreflect.FieldNumber]int)
+	retire := make(map[protoreflect.FieldNumber]*place)
 	if old == nil {
 		return places, retire
 	}
@@ -87,14 +87,14 @@ func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in 
 			return p.Proto != "" && p.Location != apiv1.Location_LOCATION_NONE && string(d.Name()) == p.Proto
 		},
 	} {
-		for i, p := range places {
+		for _, p := range places {
 			if p.field != nil {
 				continue
 			}
 			for n := range old.Fields().Len() {
 				d := old.Fields().Get(n)
 				if live[d.Number()] != nil && same(p.prop, d) {
-					s.take(places, i, d, old, retire)
+					s.take(p, d, old, retire)
 					delete(live, d.Number())
 					break
 				}
@@ -107,8 +107,8 @@ func (s *settler) match(o *model.Object, old protoreflect.MessageDescriptor, in 
 		_, now := retire[d.Number()]
 		delete(retire, d.Number())
 		if now || replaced(d) {
-			if i := successor(places, d); i >= 0 {
-				retire[d.Number()] = i
+			if p := successor(places, d); p != nil {
+				retire[d.Number()] = p
 			}
 		}
 	}
@@ -140,14 +140,14 @@ func rooted(p *model.Prop, d protoreflect.FieldDescriptor) bool {
 
 // successor is the place that has a replaced field's property now: the one that
 // is called alike, where path, query and body have a property of one name each.
-func successor(places []*place, d protoreflect.FieldDescriptor) int {
-	out := -1
-	for i, p := range places {
+func successor(places []*place, d protoreflect.FieldDescriptor) *place {
+	var out *place
+	for _, p := range places {
 		if p.prop.Name != wire(d) || p.field == d {
 			continue
 		}
-		if out < 0 || version.ReplaceAllString(string(d.Name()), "") == p.base() {
-			out = i
+		if out == nil || version.ReplaceAllString(string(d.Name()), "") == p.base() {
+			out = p
 		}
 	}
 	return out
@@ -174,8 +174,7 @@ func located(d protoreflect.FieldDescriptor, in scope) apiv1.Location {
 
 // take puts a property into its locked field if the types go together. If not,
 // a field that was replaced before may fit again; otherwise a new one is made.
-func (s *settler) take(places []*place, i int, d protoreflect.FieldDescriptor, old protoreflect.MessageDescriptor, retire map[protoreflect.FieldNumber]int) {
-	p := places[i]
+func (s *settler) take(p *place, d protoreflect.FieldDescriptor, old protoreflect.MessageDescriptor, retire map[protoreflect.FieldNumber]*place) {
 	best := hopeless
 	for _, t := range append([]model.Type{p.prop.Type}, p.prop.Others...) {
 		if f := fits(typeOf(d), t); f > best && stands(typeOf(d), p.prop.Location) {
@@ -189,7 +188,7 @@ func (s *settler) take(places []*place, i int, d protoreflect.FieldDescriptor, o
 		}
 		return
 	}
-	retire[d.Number()] = i
+	retire[d.Number()] = p
 	for n := range old.Fields().Len() {
 		r := old.Fields().Get(n)
 		if retired(r) && wire(r) == wire(d) && stands(typeOf(r), p.prop.Location) && fits(typeOf(r), p.prop.Type) == exact {

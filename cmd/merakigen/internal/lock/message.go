@@ -118,7 +118,6 @@ func (s *settler) build(n *node) *protofile.Message {
 	used := make(map[protoreflect.FieldNumber]bool)
 	next := nextNumber(n.old)
 	depth := strings.Count(n.path(), ".") + 1
-	var byPlace []string
 	for _, p := range n.places {
 		f := s.field(n, p, &next)
 		if p.field != nil {
@@ -126,7 +125,6 @@ func (s *settler) build(n *node) *protofile.Message {
 		}
 		f.Comment = describe(depth, p)
 		m.Fields = append(m.Fields, f)
-		byPlace = append(byPlace, f.Name)
 	}
 	if n.extended() && (n.old == nil || n.old.Fields().ByNumber(model.AdditionalPropertiesNumber) == nil) {
 		m.Fields = append(m.Fields, &protofile.Field{
@@ -137,7 +135,7 @@ func (s *settler) build(n *node) *protofile.Message {
 		reserve(m, n.old)
 		for i := range n.old.Fields().Len() {
 			if d := n.old.Fields().Get(i); !used[d.Number()] {
-				m.Fields = append(m.Fields, s.left(n, d, byPlace))
+				m.Fields = append(m.Fields, s.left(n, d))
 			}
 		}
 		s.keepNested(m, n.old)
@@ -152,18 +150,18 @@ func (s *settler) build(n *node) *protofile.Message {
 // as it is, one that has given its property to another says to which, and any
 // other is still read and still sent, in case the Dashboard knows more than its
 // document.
-func (s *settler) left(n *node, d protoreflect.FieldDescriptor, byPlace []string) *protofile.Field {
+func (s *settler) left(n *node, d protoreflect.FieldDescriptor) *protofile.Field {
 	f := keepField(d)
-	by, replaced := n.retire[d.Number()]
+	by := n.retire[d.Number()]
 	switch {
 	case lasting(d):
-	case replaced:
+	case by != nil && by.name != "":
 		f.Deprecated = true
 		f.Binding = &apiv1.Binding{Location: apiv1.Location_LOCATION_NONE}
 		if w := wire(d); w != f.JSON {
 			f.Binding.Name = w
 		}
-		f.Comment = []string{fmt.Sprintf(replacedBy+"%s: the document describes another type now.", byPlace[by])}
+		f.Comment = []string{fmt.Sprintf(replacedBy+"%s: the document describes another type now.", by.name)}
 	default:
 		f.Deprecated = true
 		f.Comment = farewell(f.Comment, s.version)

@@ -29,7 +29,7 @@ type node struct {
 
 	union  *model.Object
 	places []*place
-	retire map[protoreflect.FieldNumber]int
+	retire map[protoreflect.FieldNumber]*place
 	// children are the new nested messages, in order.
 	children []*node
 	taken    *names

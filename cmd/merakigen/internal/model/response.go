@@ -36,6 +36,9 @@ func (b *builder) response(op *Operation) *response {
 	s := op.source.Response
 	o := b.overrides[op.Option.Id]
 	if s == nil || o.Empty {
+		if k := b.locked.FreeAnswer(op.Option.Id); k == Value || k == Struct {
+			return whole("value", Type{Kind: k}) // the field stays, for the releases that describe it
+		}
 		return &response{empty: true, object: new(Object)}
 	}
 	t := b.typeOf(s, 0)
@@ -123,7 +126,7 @@ func (b *builder) lockedShape(op *Operation, t Type) *response {
 		}
 		return r
 	}
-	if t.Kind == Struct && t.Label == One && was.GetResponseField() == "" {
+	if t.Kind != Message && t.Label == One && was.GetResponseField() == "" {
 		return &response{object: new(Object)}
 	}
 	return nil
