@@ -244,18 +244,3 @@ func smaller(actions int) int {
 	}
 	return alone
 }
-
-// back puts units back that have been taken and not sent.
-func (p *plan) back(units ...*unit) {
-	for _, u := range units {
-		p.ready(u)
-	}
-}
-
-// itself makes units go as themselves that no batch is taken for; groups stay.
-func (p *plan) itself(units ...*unit) {
-	for _, u := range units {
-		u.carried = u.carried && u.group
-		p.ready(u)
-	}
-}

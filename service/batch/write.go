@@ -33,37 +33,6 @@ const (
 	actionDestroy = "destroy"
 )
 
-// actionOf gives a write as an action; false where a batch cannot carry it. That the
-// vendor lists the operation is not enough: its row has to name this very path and
-// verb, and what it writes is configuration (foldable). A query has no place in an
-// action, nor has a body that is no object, and whether a limit of an operation's own
-// holds in a batch is not documented.
-func actionOf(c *broker.Call) (Action, bool) {
-	a := c.Operation.GetBatchAction()
-	if !a.GetFoldable() || c.Query != "" || c.Operation.GetLimit() != nil || !plain(c.Path) {
-		return Action{}, false
-	}
-	if len(c.Body) > 0 && c.Body[0] != '{' {
-		return Action{}, false
-	}
-	return Action{Resource: c.Path, Operation: a.GetOperation(), Body: c.Body}, true
-}
-
-// plain tells a path whose parameters stand in it as they are.
-func plain(path string) bool {
-	for i := range len(path) {
-		if path[i] == '%' {
-			return false
-		}
-	}
-	return true
-}
-
-// creates tells a write that makes a child of its path.
-func creates(op *apiv1.Operation) bool {
-	return op.GetVerb() == apiv1.Verb_VERB_POST && op.GetBatchAction().GetOperation() == actionCreate
-}
-
 // A State is what became of a write.
 type State uint8
 
