@@ -34,12 +34,12 @@ func TestFailuresAreSampled(t *testing.T) {
 		fail(fault.Unreachable, 1)
 		fail(fault.Internal, 1)
 		count := func(text string) int { return strings.Count(out.String(), text) }
-		if all, warn, err := count("call failed"), count("level=WARN"), count("level=ERROR"); all != 5*failureLines+2 || warn != 1 || err != 1 {
+		if all, warn, err := count("call failed"), count("level=WARN"), count("level=ERROR"); all != 5*fault.LogLines+2 || warn != 1 || err != 1 {
 			t.Errorf("%d lines, %d of them warnings and %d errors", all, warn, err)
 		}
-		time.Sleep(failureWindow)
+		time.Sleep(fault.LogWindow)
 		fail(fault.NotFound, 1)
-		if want := fmt.Sprint("skipped_before=", 1000-failureLines); count(want) != 1 {
+		if want := fmt.Sprint("skipped_before=", 1000-fault.LogLines); count(want) != 1 {
 			t.Errorf("no line says %s", want)
 		}
 	})
@@ -53,7 +53,7 @@ func TestGRPCsOwnRefusalsAreSampled(t *testing.T) {
 	for range 100 {
 		s.logFailure(t.Context(), new(rpcCall), errors.New("unknown"), time.Millisecond)
 	}
-	if got := strings.Count(out.String(), "call failed"); got != failureLines {
+	if got := strings.Count(out.String(), "call failed"); got != fault.LogLines {
 		t.Errorf("%d lines", got)
 	}
 }

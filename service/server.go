@@ -15,6 +15,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
@@ -64,7 +65,7 @@ type Server struct {
 	metrics  *Metrics
 	drift    *record.Drifts
 	log      *slog.Logger
-	failures failureLog
+	failures fault.LogSample
 	rpcs     map[string]*typedRPC
 	// brokerRPCs are what the policy asks about for BrokerService's own methods.
 	brokerRPCs map[string]identity.Request
