@@ -3,6 +3,7 @@ package service
 import (
 	"maps"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,9 @@ type Metrics struct {
 	watches  prometheus.Gauge
 	polls    *prometheus.CounterVec
 	saved    prometheus.Counter
+	// Of the REST face, where the answers are HTTP's.
+	requests    *series[requestLabels, prometheus.Counter]
+	requestTime prometheus.Histogram
 }
 
 // What the labels of a series are made of.
@@ -54,6 +58,10 @@ type (
 		priority ratelimit.Priority
 	}
 	verdictLabels struct{ operation, verdict string }
+	requestLabels struct {
+		status int
+		reason string
+	}
 )
 
 // waits spans from a slot that was there to the default deadline.
@@ -104,7 +112,14 @@ func NewMetrics() *Metrics {
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "merakibroker_watch_saved_requests_total", Help: "Requests that watchers would have made, each for itself, less those that were made.",
 	})
-	m.registry.MustRegister(m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+	requests := counters("merakibroker_rest_requests_total", "Requests answered over REST, by status and reason; no reason for what succeeded.", "status", "reason")
+	m.requests = newSeries(func(l requestLabels) prometheus.Counter {
+		return requests.WithLabelValues(strconv.Itoa(l.status), l.reason)
+	})
+	m.requestTime = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "merakibroker_rest_request_seconds", Help: "Time from a request's arrival over REST to its answer.", Buckets: waits,
+	})
+	m.registry.MustRegister(requests, m.requestTime, m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
 		verdicts, m.refusals, reuse, m.lookups, m.drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -172,6 +187,13 @@ func (m *Metrics) Watching(change int) { m.watches.Add(float64(change)) }
 // Polled counts a poll.
 func (m *Metrics) Polled(operation, result string) {
 	m.polls.WithLabelValues(operation, result).Inc()
+}
+
+// Requested counts a request over REST that was answered; reason is empty for what
+// succeeded.
+func (m *Metrics) Requested(status int, reason string, took time.Duration) {
+	m.requests.of(requestLabels{status, reason}).Inc()
+	m.requestTime.Observe(took.Seconds())
 }
 
 // Saved counts requests that were not needed.

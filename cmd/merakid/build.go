@@ -42,6 +42,7 @@ type daemon struct {
 	// certificates are those of the gRPC port and of REST; nil without TLS.
 	certificates *credential.Certificates
 	rest         *http.Server // nil where REST is off
+	forwarded    func(*http.Request) bool
 	ready        func() error // whether callers can be known
 	// storeAnswers asks the store once; nil without one.
 	storeAnswers func(context.Context) error
@@ -101,6 +102,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	connection, err := connect(&c.Store, files)
 	wrong.Add("store", err)
 	wrong.Add("", d.reachableREST(&c))
+	wrong.Add("", d.forwardedBy(&c))
 	if err := f.Explain(wrong); err != nil {
 		return nil, err
 	}
@@ -128,7 +130,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 		return nil, err
 	}
 	d.closing(d.server.Close)
-	d.restFace(&c, contracts, b, access, client, outcomes, log)
+	d.restFace(&c, contracts, b, access, client, outcomes, metrics, log)
 	// Under a control plane nothing is served until that says so.
 	d.server.Serving(!c.XDS)
 	d.learn, err = d.preload(&c, b, access, log)

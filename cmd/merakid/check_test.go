@@ -89,6 +89,7 @@ credentials:
   keys: [{name: main, file: ` + dir + `/none}, {name: main, env: NO_SUCH_VARIABLE, file: x}]
 tls: {certificate_file: ` + dir + `/none, key_file: ` + dir + `/none, client_auth: require}
 log: {level: loud}
+rest_forwarded: {trusted: ["0.0.0.0/0"]}
 `
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -127,14 +128,15 @@ FILE:3: budget.share: minimum: got 0, want 0.01 (share: of rate that is the brok
 		"FILE:14: credentials.keys[1].env: maxLength: got 16, want 0",
 		"FILE:14: credentials.keys[1].name: \"main\" is the name of key 0 too",
 		"FILE:15: tls.client_ca_file: missing property 'client_ca_file'",
+		"FILE:17: rest_forwarded.trusted[0]: 0.0.0.0/0 trusts the whole world",
 		"FILE:16: log.level: value must be one of 'debug', 'info', 'warn', 'error'",
 	} {
 		if strings.Count(got, line) != 1 {
 			t.Errorf("is not told once: %s", line)
 		}
 	}
-	if n := strings.Count(got, "\n") + 1; n != 26 {
-		t.Errorf("%d lines, want 26", n)
+	if n := strings.Count(got, "\n") + 1; n != 27 {
+		t.Errorf("%d lines, want 27", n)
 	}
 	for _, word := range []string{"Config", "struct", "unmarshal", "yaml", "UpstreamCAFile", "<nil>"} {
 		if strings.Contains(got, word) {

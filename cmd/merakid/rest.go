@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
@@ -43,13 +44,22 @@ func (d *daemon) reachableREST(c *config.Config) error {
 	return setting.Wrong("rest", "%s is an address that others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity (static_tokens, path, token, …), or say anonymous_everywhere: true", c.REST)
 }
 
+// forwardedBy says whose word counts about the address that a client of REST used.
+func (d *daemon) forwardedBy(c *config.Config) (err error) {
+	if c.RESTForwarded != nil {
+		d.forwarded, err = identity.Proxies("rest_forwarded", *c.RESTForwarded)
+	}
+	return err
+}
+
 // restFace makes the REST face, where it is on.
-func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) {
+func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, metrics *service.Metrics, log *slog.Logger) {
 	if c.REST == "" {
 		return
 	}
 	handler := rest.New(rest.Config{
-		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below, Hosts: []string{vendorHost}, Log: log,
+		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below,
+		Hosts: []string{vendorHost}, Agents: c.RESTAgents, Forwarded: d.forwarded, Observe: metrics.Requested, Log: log,
 	})
 	d.rest = rest.NewServer(handler, d.httpCertificates(), log)
 }

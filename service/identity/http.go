@@ -108,11 +108,16 @@ func (r *Resolver) contextOf(req *http.Request) context.Context {
 			md[key] = v
 		}
 	}
+	return metadata.NewIncomingContext(peer.NewContext(req.Context(), peerOf(req)), md)
+}
+
+// peerOf is who a request came from, with the certificate of the connection.
+func peerOf(req *http.Request) *peer.Peer {
 	p := &peer.Peer{Addr: addrOf(req)}
 	if req.TLS != nil {
 		p.AuthInfo = credentials.TLSInfo{State: *req.TLS}
 	}
-	return metadata.NewIncomingContext(peer.NewContext(req.Context(), p), md)
+	return p
 }
 
 // addrOf is where a request came from.

@@ -3,8 +3,10 @@ package identity
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/merakibroker/merakibroker/service/setting"
 )
@@ -62,6 +64,23 @@ func prefixOf(entry string) (netip.Prefix, error) {
 		return p, fmt.Errorf("%s has bits set behind its length; write %s", entry, p.Masked())
 	}
 	return p, nil
+}
+
+// Proxies tells of a request whether it came straight from one of the trusted: by its
+// address, or by the SPIFFE id of its client certificate. key names the list in errors.
+func Proxies(key string, c ProxyConfig) (func(*http.Request) bool, error) {
+	t, err := newTrust(key+".trusted", c.Trusted)
+	if err != nil {
+		return nil, err
+	}
+	return func(r *http.Request) bool {
+		p := peerOf(r)
+		if t.address(p.Addr) {
+			return true
+		}
+		id, err := peerID(p, time.Now())
+		return err == nil && t.ids.Match(id)
+	}, nil
 }
 
 // address reports whether the peer at a is trusted for where it is.

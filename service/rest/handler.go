@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/outcome"
 )
 
-// A Config is what a Handler is made of. All but Log, Hosts and Agents is required.
+// A Config is what a Handler is made of. Contract, Broker, Access, Outcomes and Below
+// are required.
 type Config struct {
 	Contract *contract.Contract
 	Broker   interface {
@@ -37,7 +39,13 @@ type Config struct {
 	Hosts []string
 	// Agents are clients whose patience is known, before those of agents.go.
 	Agents []Agent
-	Log    *slog.Logger
+	// Forwarded tells whether a request came through a proxy whose word counts about
+	// the address that the client used. Nil for none.
+	Forwarded func(*http.Request) bool
+	// Observe is told of each answer: its status, the reason where it is a failure,
+	// and how long it took. Nil for nobody.
+	Observe func(status int, reason string, took time.Duration)
+	Log     *slog.Logger
 }
 
 // A Handler serves the Dashboard's API over HTTP. It is no ServeMux: that one
@@ -45,7 +53,9 @@ type Config struct {
 type Handler struct {
 	config Config
 	agents []Agent
-	load   load
+	// requests are those under way, answers those that are being written.
+	requests, answers load
+	failures          fault.LogSample
 }
 
 // New makes a Handler.
@@ -53,7 +63,14 @@ func New(c Config) *Handler {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Handler{config: c, agents: append(c.Agents[:len(c.Agents):len(c.Agents)], agents...), load: load{caller: usualCallerBound, all: usualBound}}
+	if c.Observe == nil {
+		c.Observe = func(int, string, time.Duration) {}
+	}
+	return &Handler{
+		config: c, agents: append(c.Agents[:len(c.Agents):len(c.Agents)], agents...),
+		requests: load{caller: callerRequests, all: allRequests, refusal: tooManyRequests},
+		answers:  load{caller: callerAnswers, all: allAnswers, refusal: answersNotRead},
+	}
 }
 
 const (
@@ -71,29 +88,68 @@ const bodyTime = 30 * time.Second
 
 // ServeHTTP makes one call of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer h.recover(w, r)
-	if f := h.serve(w, r); f != nil {
-		fail(w, f)
+	q := &request{w: w, r: r, began: time.Now()}
+	defer h.recover(q)
+	if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
+		// Where a request has a length and chunks, net/http goes by the chunks, of
+		// HTTP/1.0 by the length, and does not say that there was the other. A proxy in
+		// front may have gone by that: what follows on the connection is nobody's request.
+		w.Header().Set("Connection", "close")
 	}
+	if r.Body != http.NoBody {
+		// It holds for what net/http reads of a body that is refused, too. A recorder in
+		// a test has no deadlines.
+		_ = http.NewResponseController(w).SetReadDeadline(q.began.Add(bodyTime))
+	}
+	if f := h.serve(q); f != nil {
+		h.fail(q, f)
+	}
+}
+
+// A request is one on its way through the face.
+type request struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	began time.Time
+	// caller and operation are empty until they are known.
+	caller, operation string
+}
+
+// fail answers with a fault.
+func (h *Handler) fail(q *request, f *fault.Error) {
+	status := statusOf(f)
+	writeFault(q.w, status, f)
+	took := time.Since(q.began)
+	h.config.Observe(status, f.ReasonCode(), took)
+	write, skipped := h.failures.Admits(f.Kind, time.Now())
+	if !write {
+		return
+	}
+	attrs := []any{"method", q.r.Method, "operation", cmp.Or(f.Operation, q.operation), "status", status, "reason", f.ReasonCode(), "took_ms", took.Milliseconds(), "caller", q.caller}
+	if skipped > 0 {
+		attrs = append(attrs, "skipped_before", skipped)
+	}
+	h.config.Log.Log(q.r.Context(), f.Kind.Level(), "call failed", append(attrs, f.LogAttrs()...)...)
 }
 
 // recover ends a request that met a bug. Nothing that is known says whether a write
 // was executed, so the status is not one that clients repeat a write on.
-func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) recover(q *request) {
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)
 		}
-		h.config.Log.ErrorContext(r.Context(), "panic", "method", r.Method, "panic", p)
+		h.config.Log.ErrorContext(q.r.Context(), "panic", "method", q.r.Method, "panic", p, "stack", string(debug.Stack()))
 		kind := fault.Internal
-		if r.Method != http.MethodGet {
+		if q.r.Method != http.MethodGet {
 			kind = fault.OutcomeUnknown
 		}
-		fail(w, &fault.Error{Kind: kind, Detail: "the broker met a bug on the way of the call; its log has the place"})
+		h.fail(q, &fault.Error{Kind: kind, Detail: "the broker met a bug on the way of the call; its log has the place"})
 	}
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
+func (h *Handler) serve(q *request) *fault.Error {
+	w, r := q.w, q.r
 	t, err := h.target(r)
 	if err != nil {
 		return fault.Bad("path", "%s; nothing was sent", err)
@@ -106,7 +162,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
 	if err != nil {
 		return fault.Bad("path", "%.80q cannot be sent: %s", t.path, err)
 	}
-	leave, f := h.load.enter(caller.ID, bodyBytes(r))
+	q.caller, q.operation = caller.ID, route.Operation.GetId()
+	leave, f := h.requests.enter(caller.ID, bodyBytes(r))
 	if f != nil {
 		return f
 	}
@@ -129,9 +186,16 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
 	if f != nil {
 		return named(f, call)
 	}
+	written, f := h.answers.enter(caller.ID, int64(len(answer.Body)))
+	if f != nil {
+		f.RequestID, f.Attempts = answer.RequestID, answer.Attempts
+		return named(f, call)
+	}
+	defer written()
 	if h.answer(w, r, t, answer) == nil && r.Context().Err() == nil {
 		delivered()
 	}
+	h.config.Observe(answer.Status, "", time.Since(q.began))
 	return nil
 }
 
@@ -166,7 +230,10 @@ func (h *Handler) target(r *http.Request) (target, error) {
 	known := func(host string) bool {
 		return slices.ContainsFunc(h.config.Hosts, func(name string) bool { return strings.EqualFold(host, name) })
 	}
-	ours := func(host string) bool { return strings.EqualFold(host, r.Host) || known(host) }
+	_, addressed := h.addressed(r)
+	ours := func(host string) bool {
+		return strings.EqualFold(host, r.Host) || strings.EqualFold(host, addressed) || known(host)
+	}
 	uri := r.RequestURI
 	if host, path, ok := cutAddress(uri); ok && uri[0] != '/' {
 		// net/http takes the host from here, so r.Host says nothing about it.
@@ -194,12 +261,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
 	if r.Header.Get("Upgrade") != "" {
 		return nil, fault.Bad("Upgrade", "this API knows no other protocol; nothing was sent")
 	}
-	// Only the reading of the body has so long; a deadline that outlived it would look
-	// like a client that has left. A recorder in a test has no deadlines.
-	timer := http.NewResponseController(w)
-	_ = timer.SetReadDeadline(time.Now().Add(bodyTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = timer.SetReadDeadline(time.Time{})
+	if err == nil {
+		// A deadline that outlived the body would look like a client that has left.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -251,7 +317,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, t target, a *br
 		header.Set("X-Request-Id", a.RequestID)
 	}
 	if a.Links != "" {
-		if links := rewriteLinks(a.Links, base(r, t), h.config.Below); links != "" {
+		if links := rewriteLinks(a.Links, h.base(r, t), h.config.Below); links != "" {
 			header.Set("Link", links)
 		}
 	}
@@ -264,15 +330,6 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, t target, a *br
 	w.WriteHeader(a.Status)
 	_, err := w.Write(a.Body)
 	return err
-}
-
-// base is what the client puts in front of paths: scheme, host and prefix.
-func base(r *http.Request, t target) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host + t.base
 }
 
 // named gives a fault the operation that it does not know.

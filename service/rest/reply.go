@@ -71,9 +71,8 @@ func statusOf(f *fault.Error) int {
 // back at once, and those that read nothing wait for as long as they like.
 const leastRetryAfter = time.Second
 
-// fail writes a fault in the vendor's form: {"errors": ["…"]}, never empty.
-func fail(w http.ResponseWriter, f *fault.Error) {
-	status := statusOf(f)
+// writeFault writes a fault in the vendor's form: {"errors": ["…"]}, never empty.
+func writeFault(w http.ResponseWriter, status int, f *fault.Error) {
 	h := w.Header()
 	h.Set(headerReason, f.ReasonCode())
 	h.Set(headerAttempts, strconv.Itoa(len(f.Attempts)))

@@ -36,7 +36,7 @@ func TestFaultsInTheVendorsForm(t *testing.T) {
 	}
 	for _, test := range tests {
 		w := httptest.NewRecorder()
-		fail(w, &test.fault)
+		writeFault(w, statusOf(&test.fault), &test.fault)
 		var body struct{ Errors []string }
 		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || len(body.Errors) == 0 {
 			t.Errorf("%s: the body is %s", test.name, w.Body)

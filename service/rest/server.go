@@ -17,7 +17,8 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: h, Protocols: &protocols, TLSConfig: certificates,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is refused as every other method
+		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
 		ReadHeaderTimeout: 10 * time.Second,
 		WriteTimeout:      usualDeadline + 2*time.Minute,
 		IdleTimeout:       2 * time.Minute,

@@ -1,11 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/rest"
 	"github.com/merakibroker/merakibroker/service/setting"
 )
 
@@ -42,6 +44,11 @@ func (c *Config) check() setting.Errors {
 	}
 	if c.Budget.Deadline <= 0 {
 		wrong.Wrong("budget.deadline", "0s would end every call at once that comes without a deadline")
+	}
+	for i, a := range c.RESTAgents {
+		if a.Patience < rest.LeastPatience {
+			wrong.Wrong(fmt.Sprintf("rest_agents[%d].patience", i), "%v is too short to answer within; %v is the least", a.Patience, rest.LeastPatience)
+		}
 	}
 	wrong.Add("tracing", c.Tracing.Validate())
 	if len(c.Store.Addresses) > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/service/credential"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/rest"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
 
@@ -33,6 +34,14 @@ type Config struct {
 	// gRPC: see docs/rest.md. Off when absent; 127.0.0.1:8081 with Sandbox. An address
 	// that others can reach needs a source of identity, or AnonymousEverywhere.
 	REST string `yaml:"rest" jsonschema:"pattern=^[^/ ]*:[0-9]+$"`
+	// RESTAgents are clients of REST that give up after a while. The broker answers
+	// before that: a tenth of the time before, half a second at the least. They stand
+	// before those that are known: see docs/rest.md.
+	RESTAgents []rest.Agent `yaml:"rest_agents" jsonschema:"minItems=1"`
+	// RESTForwarded says whose X-Forwarded-Proto and X-Forwarded-Host count: those of a
+	// proxy in front of REST that changes the address. Page links have to name the
+	// address that the client used.
+	RESTForwarded *identity.ProxyConfig `yaml:"rest_forwarded"`
 	// RESTUnasked tells that nobody has asked for REST: it is left out where its
 	// port is taken.
 	RESTUnasked bool `yaml:"-"`

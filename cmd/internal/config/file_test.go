@@ -32,6 +32,8 @@ func TestZeroIsNotAbsent(t *testing.T) {
 		"listen: ''": "listen: '' does not match", "admin: ''": "admin: ''", "upstream: ''": "upstream: ''", "user_agent: ''": "user_agent: minLength",
 		"log: {level: ''}": "log.level: value must be one of", "budget: {rate: 5}\n---\nbudget: {rate: 2}": "a second document",
 		"preload: []": "preload: minItems",
+		"rest_agents: [{prefix: a, patience: 0s}]": "rest_agents[0].patience: 0s is too short", "rest_agents: [{prefix: '', patience: 2s}]": "rest_agents[0].prefix: minLength",
+		"rest_agents: [{prefix: a}]": "rest_agents[0].patience: missing",
 	} {
 		if _, err := read(t, text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want one line with %q", text, err, want)

@@ -12,7 +12,7 @@ import (
 const module = "github.com/merakibroker/merakibroker"
 
 // commented are the folders with types of the configuration.
-var commented = []string{"cmd/internal/config", "service/identity", "service/credential", "service/telemetry"}
+var commented = []string{"cmd/internal/config", "service/identity", "service/rest", "service/credential", "service/telemetry"}
 
 // comments are those of types and fields, by their full name in Go.
 type comments struct {

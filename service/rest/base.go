@@ -1,0 +1,58 @@
+package rest
+
+import (
+	"net/http"
+	"strings"
+)
+
+// What a proxy in front says about the address that the client used. It counts where
+// the proxy may say so; see Config.Forwarded.
+const (
+	headerForwardedProto = "X-Forwarded-Proto"
+	headerForwardedHost  = "X-Forwarded-Host"
+)
+
+// addressed is scheme and host as the client used them. Links are written with
+// these: a client that finds another host in them stops, or goes past the broker.
+func (h *Handler) addressed(r *http.Request) (scheme, host string) {
+	scheme, host = "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if h.config.Forwarded == nil || !h.config.Forwarded(r) {
+		return scheme, host
+	}
+	// Of several values nobody can say which the client used: they are as none.
+	if v := only(r.Header, headerForwardedProto); strings.EqualFold(v, "http") || strings.EqualFold(v, "https") {
+		scheme = strings.ToLower(v)
+	}
+	if v := only(r.Header, headerForwardedHost); isHost(v) {
+		host = v
+	}
+	return scheme, host
+}
+
+// base is what the client puts in front of paths: scheme, host and prefix.
+func (h *Handler) base(r *http.Request, t target) string {
+	scheme, host := h.addressed(r)
+	return scheme + "://" + host + t.base
+}
+
+// only gives the value of a header that has exactly one.
+func only(header http.Header, name string) string {
+	if v := header.Values(name); len(v) == 1 {
+		return strings.TrimSpace(v[0])
+	}
+	return ""
+}
+
+// isHost tells a host, with or without a port, from what would change a link.
+func isHost(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("-._:[]", c) >= 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 260
+}
