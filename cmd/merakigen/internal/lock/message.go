@@ -92,6 +92,7 @@ func (s *settler) nameFields(n *node, enclosing []string) {
 			n.taken.claim(p.prop)
 		}
 	}
+	n.taken.expect(n.old, n.places)
 	n.places = slices.DeleteFunc(n.places, func(p *place) bool { // one of ours goes by its exact name, or not at all
 		lost := p.field == nil && ours(p.typ.Kind) && !n.taken.claimed[p.prop.Proto]
 		if lost {
@@ -103,7 +104,7 @@ func (s *settler) nameFields(n *node, enclosing []string) {
 		if p.field != nil {
 			p.name = string(p.field.Name())
 		} else {
-			p.name, p.json = n.taken.field(p.prop)
+			p.name, p.json = n.taken.field(p.prop, p.typ.Label)
 			if c := p.node; c != nil && c.parent == n && c.name == "" {
 				c.name = n.taken.message(p.prop, p.typ)
 			}

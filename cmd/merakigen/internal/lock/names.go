@@ -30,12 +30,16 @@ type names struct {
 	unfit  map[string]bool // lower case: what no nested message here may be called
 	// claimed are fields of our own whose names are set aside.
 	claimed map[string]bool
+	// methods are the fields so far with their accessors, and derived the accessors
+	// of all fields, those without a name yet too.
+	methods, derived map[string]bool
 }
 
 func newNames(old protoreflect.MessageDescriptor, enclosing []string) *names {
 	n := &names{
 		fields: make(map[string]bool), json: make(map[string]bool), types: make(map[string]bool),
 		unfit: make(map[string]bool), claimed: make(map[string]bool),
+		methods: make(map[string]bool), derived: make(map[string]bool),
 	}
 	for _, e := range slices.Concat(unfit, enclosing) {
 		n.unfit[strings.ToLower(e)] = true
@@ -66,11 +70,12 @@ func (n *names) claim(p *model.Prop) {
 		n.fields[plain(p.Proto)] = true
 		n.json[protofile.JSONName(p.Proto)] = true
 		n.claimed[p.Proto] = true
+		n.made(p.Proto, p.Type.Label)
 	}
 }
 
 // field chooses the proto name and the JSON name of a new field.
-func (n *names) field(p *model.Prop) (name, json string) {
+func (n *names) field(p *model.Prop, label model.Label) (name, json string) {
 	if p.Location == apiv1.Location_LOCATION_NONE && n.claimed[p.Proto] {
 		return p.Proto, protofile.JSONName(p.Proto)
 	}
@@ -78,11 +83,15 @@ func (n *names) field(p *model.Prop) (name, json string) {
 	if base == "" {
 		base = model.Snake(p.Name)
 	}
+	if !n.fields[plain(base)] && n.mistaken(base, label) {
+		base += "_value"
+	}
 	name = base
-	for i := 2; n.fields[plain(name)]; i++ {
+	for i := 2; n.fields[plain(name)] || n.mistaken(name, label); i++ {
 		name = fmt.Sprintf("%s_v%d", base, i)
 	}
 	n.fields[plain(name)] = true
+	n.made(name, label)
 	json = p.Name
 	if p.Proto != "" || n.json[json] || strings.HasPrefix(json, "[") {
 		json = protofile.JSONName(name)
