@@ -734,13 +734,13 @@ func (x *NetworkMqttBroker_Authentication) GetAdditionalProperties() *structpb.S
 }
 
 type NetworkMqttBroker_Security_Tls struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	HasCaCertificate     *bool                  `protobuf:"varint,1,opt,name=has_ca_certificate,json=hasCaCertificate,proto3,oneof" json:"has_ca_certificate,omitempty"`
-	VerifyHostnames      *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
-	CaCertificate        *string                `protobuf:"bytes,3,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
-	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	HasCaCertificateValue *bool                  `protobuf:"varint,1,opt,name=has_ca_certificate_value,json=hasCaCertificate,proto3,oneof" json:"has_ca_certificate_value,omitempty"`
+	VerifyHostnames       *bool                  `protobuf:"varint,2,opt,name=verify_hostnames,json=verifyHostnames,proto3,oneof" json:"verify_hostnames,omitempty"`
+	CaCertificate         *string                `protobuf:"bytes,3,opt,name=ca_certificate,json=caCertificate,proto3,oneof" json:"ca_certificate,omitempty"`
+	AdditionalProperties  *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *NetworkMqttBroker_Security_Tls) Reset() {
@@ -773,9 +773,9 @@ func (*NetworkMqttBroker_Security_Tls) Descriptor() ([]byte, []int) {
 	return file_meraki_networks_v1_mqtt_brokers_proto_rawDescGZIP(), []int{2, 0, 0}
 }
 
-func (x *NetworkMqttBroker_Security_Tls) GetHasCaCertificate() bool {
-	if x != nil && x.HasCaCertificate != nil {
-		return *x.HasCaCertificate
+func (x *NetworkMqttBroker_Security_Tls) GetHasCaCertificateValue() bool {
+	if x != nil && x.HasCaCertificateValue != nil {
+		return *x.HasCaCertificateValue
 	}
 	return false
 }
@@ -813,7 +813,7 @@ const file_meraki_networks_v1_mqtt_brokers_proto_rawDesc = "" +
 	"\x1dGetNetworkMqttBrokersResponse\x12<\n" +
 	"\x05items\x18\xfb\x0f \x03(\v2%.meraki.networks.v1.NetworkMqttBrokerR\x05items\x12=\n" +
 	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xb5\b\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\"\xc1\b\n" +
 	"\x11NetworkMqttBroker\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x17\n" +
@@ -821,17 +821,17 @@ const file_meraki_networks_v1_mqtt_brokers_proto_rawDesc = "" +
 	"\x04port\x18\x04 \x01(\x03H\x03R\x04port\x88\x01\x01\x12J\n" +
 	"\bsecurity\x18\x05 \x01(\v2..meraki.networks.v1.NetworkMqttBroker.SecurityR\bsecurity\x12\\\n" +
 	"\x0eauthentication\x18\x06 \x01(\v24.meraki.networks.v1.NetworkMqttBroker.AuthenticationR\x0eauthentication\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xe6\x03\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xf2\x03\n" +
 	"\bSecurity\x12\x17\n" +
 	"\x04mode\x18\x01 \x01(\tH\x00R\x04mode\x88\x01\x01\x12D\n" +
 	"\x03tls\x18\x02 \x01(\v22.meraki.networks.v1.NetworkMqttBroker.Security.TlsR\x03tls\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xa2\x02\n" +
-	"\x03Tls\x121\n" +
-	"\x12has_ca_certificate\x18\x01 \x01(\bH\x00R\x10hasCaCertificate\x88\x01\x01\x12.\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xae\x02\n" +
+	"\x03Tls\x127\n" +
+	"\x18has_ca_certificate_value\x18\x01 \x01(\bH\x00R\x10hasCaCertificate\x88\x01\x01\x12.\n" +
 	"\x10verify_hostnames\x18\x02 \x01(\bH\x01R\x0fverifyHostnames\x88\x01\x01\x12*\n" +
 	"\x0eca_certificate\x18\x03 \x01(\tH\x02R\rcaCertificate\x88\x01\x01\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x15\n" +
-	"\x13_has_ca_certificateB\x13\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x1b\n" +
+	"\x19_has_ca_certificate_valueB\x13\n" +
 	"\x11_verify_hostnamesB\x11\n" +
 	"\x0f_ca_certificateB\a\n" +
 	"\x05_mode\x1a\xbb\x01\n" +

@@ -678,7 +678,7 @@ type GetOrganizationIntegrationsDeployableResponse_Item struct {
 	ShortDescription *string  `protobuf:"bytes,5,opt,name=short_description,json=shortDescription,proto3,oneof" json:"short_description,omitempty"`
 	IsDeployable     *bool    `protobuf:"varint,6,opt,name=is_deployable,json=isDeployable,proto3,oneof" json:"is_deployable,omitempty"`
 	// Known values: "Alpha", "Beta", "GA".
-	ReleaseType          *string          `protobuf:"bytes,7,opt,name=release_type,json=releaseType,proto3,oneof" json:"release_type,omitempty"`
+	ReleaseTypeValue     *string          `protobuf:"bytes,7,opt,name=release_type_value,json=releaseType,proto3,oneof" json:"release_type_value,omitempty"`
 	LogoUrl              *string          `protobuf:"bytes,8,opt,name=logo_url,json=logoUrl,proto3,oneof" json:"logo_url,omitempty"`
 	RedirectUrl          *string          `protobuf:"bytes,9,opt,name=redirect_url,json=redirectUrl,proto3,oneof" json:"redirect_url,omitempty"`
 	IsCiscoProduct       *bool            `protobuf:"varint,10,opt,name=is_cisco_product,json=isCiscoProduct,proto3,oneof" json:"is_cisco_product,omitempty"`
@@ -759,9 +759,9 @@ func (x *GetOrganizationIntegrationsDeployableResponse_Item) GetIsDeployable() b
 	return false
 }
 
-func (x *GetOrganizationIntegrationsDeployableResponse_Item) GetReleaseType() string {
-	if x != nil && x.ReleaseType != nil {
-		return *x.ReleaseType
+func (x *GetOrganizationIntegrationsDeployableResponse_Item) GetReleaseTypeValue() string {
+	if x != nil && x.ReleaseTypeValue != nil {
+		return *x.ReleaseTypeValue
 	}
 	return ""
 }
@@ -1144,20 +1144,20 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"*meraki/organizations/v1/integrations.proto\x12\x17meraki.organizations.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x18meraki/api/v1/page.proto\x1a)meraki/organizations/v1/collections.proto\"p\n" +
 	",GetOrganizationIntegrationsDeployableRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01B\x12\n" +
-	"\x10_organization_id\"\xa3\a\n" +
+	"\x10_organization_id\"\xaf\a\n" +
 	"-GetOrganizationIntegrationsDeployableResponse\x12;\n" +
 	"\x04meta\x18\x01 \x01(\v2'.meraki.organizations.v1.CollectionMetaR\x04meta\x12b\n" +
 	"\x05items\x18\xfb\x0f \x03(\v2K.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse.ItemR\x05items\x12=\n" +
 	"\tpage_info\x18\xfc\x0f \x01(\v2\x17.meraki.api.v1.PageInfoB\x06\xfa\xfd\x1b\x02\b\x04R\bpageInfo\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xc2\x04\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\xce\x04\n" +
 	"\x04Item\x12\x17\n" +
 	"\x04type\x18\x01 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x01R\x04name\x88\x01\x01\x12\x1f\n" +
 	"\bprovider\x18\x03 \x01(\tH\x02R\bprovider\x88\x01\x01\x12\x12\n" +
 	"\x04tags\x18\x04 \x03(\tR\x04tags\x120\n" +
 	"\x11short_description\x18\x05 \x01(\tH\x03R\x10shortDescription\x88\x01\x01\x12(\n" +
-	"\ris_deployable\x18\x06 \x01(\bH\x04R\fisDeployable\x88\x01\x01\x12&\n" +
-	"\frelease_type\x18\a \x01(\tH\x05R\vreleaseType\x88\x01\x01\x12\x1e\n" +
+	"\ris_deployable\x18\x06 \x01(\bH\x04R\fisDeployable\x88\x01\x01\x12,\n" +
+	"\x12release_type_value\x18\a \x01(\tH\x05R\vreleaseType\x88\x01\x01\x12\x1e\n" +
 	"\blogo_url\x18\b \x01(\tH\x06R\alogoUrl\x88\x01\x01\x12&\n" +
 	"\fredirect_url\x18\t \x01(\tH\aR\vredirectUrl\x88\x01\x01\x12-\n" +
 	"\x10is_cisco_product\x18\n" +
@@ -1167,8 +1167,8 @@ const file_meraki_organizations_v1_integrations_proto_rawDesc = "" +
 	"\x05_nameB\v\n" +
 	"\t_providerB\x14\n" +
 	"\x12_short_descriptionB\x10\n" +
-	"\x0e_is_deployableB\x0f\n" +
-	"\r_release_typeB\v\n" +
+	"\x0e_is_deployableB\x15\n" +
+	"\x13_release_type_valueB\v\n" +
 	"\t_logo_urlB\x0f\n" +
 	"\r_redirect_urlB\x13\n" +
 	"\x11_is_cisco_product\"n\n" +
