@@ -42,11 +42,25 @@ func oldClient(t *testing.T, older, newer *contract.Method) {
 	if _, err := is.Request(wire); err != nil {
 		t.Errorf("%s: the older client's request: %v", older.Name, err)
 	}
+	root := older.Operation.GetResponseField()
+	oldAnswer(t, was, is, older, newer, root)
+	if f := older.Descriptor.Output().Fields().ByName(protoreflect.Name(root)); f != nil && !f.IsList() && !f.IsMap() {
+		oldAnswer(t, was, is, older, newer, "") // the fields beside it
+	}
+}
+
+// oldAnswer reads an answer in the field that takes the whole of it, or else in all
+// others.
+func oldAnswer(t *testing.T, was, is *transcode.Plan, older, newer *contract.Method, whole string) {
+	t.Helper()
 	answer := dynamicpb.NewMessage(older.Descriptor.Output())
-	fillAll(answer, newer.Descriptor.Output(), older.Operation.GetResponseField())
-	wire, err = proto.Marshal(answer)
+	fillAll(answer, newer.Descriptor.Output(), whole)
+	wire, err := proto.Marshal(answer)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if whole != older.Operation.GetResponseField() && len(wire) == 0 {
+		return // it has none
 	}
 	document, err := was.Document(wire)
 	if err != nil {
@@ -67,13 +81,17 @@ func oldClient(t *testing.T, older, newer *contract.Method) {
 			read.Clear(f) // there and empty: the document has another form than the newest contract's
 		}
 	}
-	if root := read.Descriptor().Fields().ByName(protoreflect.Name(older.Operation.GetResponseField())); root != nil && !root.IsList() && !root.IsMap() {
-		// The whole document, which may have got fields beside it.
+	root := read.Descriptor().Fields().ByName(protoreflect.Name(older.Operation.GetResponseField()))
+	switch {
+	case root == nil || root.IsList() || root.IsMap():
+		clearReplaced(read, newer.Descriptor.Output())
+	case whole == "":
+		clearReplaced(read, newer.Descriptor.Output())
+		read.Clear(root)
+	default: // the whole document, which may have got fields beside it
 		only := read.Get(root)
 		read = dynamicpb.NewMessage(read.Descriptor())
 		read.Set(root, only)
-	} else {
-		clearReplaced(read, newer.Descriptor.Output())
 	}
 	if !proto.Equal(answer, read) {
 		t.Errorf("%s: of %s the older client reads\n%v, want\n%v", older.Name, document, read, answer)

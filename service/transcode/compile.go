@@ -2,6 +2,7 @@ package transcode
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -81,7 +82,9 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 	if p.root != nil && p.root.shape == list { // the rows, by whatever name an object has them
 		p.rows = p.root
 	}
-	p.properties = p.root == nil || p.root.shape == list
+	p.both = p.root != nil && p.root.key == hiddenKey && p.root.shape == single && (p.root.kind == kindStruct || p.root.kind == kindValue) &&
+		slices.ContainsFunc(m.fields, func(f field) bool { return f.key != hiddenKey })
+	p.properties = p.root == nil || p.root.shape == list || p.both
 	if op.GetResponseField() != "" && p.root == nil {
 		return fmt.Errorf("%s has no field %q to take the document", d.FullName(), op.GetResponseField())
 	}

@@ -187,6 +187,14 @@ func TestContractResponses(t *testing.T) {
 		if err := proto.Unmarshal(back, again); err != nil {
 			t.Fatal(err)
 		}
+		if c.plan.both { // other fields say parts of it
+			again.Range(func(fd protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+				if string(fd.Name()) != c.plan.root.name {
+					again.Clear(fd)
+				}
+				return true
+			})
+		}
 		if !proto.Equal(m, again) {
 			t.Errorf("%s:\n%s\n%v\n%v", c.op.GetId(), doc, m, again)
 		}

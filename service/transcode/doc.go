@@ -73,6 +73,7 @@
 //	a list as document where an object with items is              | converted: it is items; additional_properties is there
 //	any other document of another kind                            | kept: an object's properties; anything else, and null, as _json
 //	a document that one field had before it was described         | in that field, too, where it fits
+//	an object for a free field that has others beside it          | in both; a key without a field is no drift
 //	a key that stands twice                                       | the last one; the first is left out
 //	a key that stands twice in a map or a free value              | the last one
 //	a lone surrogate                                              | converted to U+FFFD

@@ -43,9 +43,10 @@ func (r *reader) report(f *field, d Drift) {
 	}
 }
 
-// reportKey counts a key that the contract does not have.
+// reportKey counts a key that the contract does not have, unless a free field has
+// the document with all its keys.
 func (r *reader) reportKey(name []byte) {
-	if r.drift == nil {
+	if r.drift == nil || r.both {
 		return
 	}
 	if len(name) > maxName {

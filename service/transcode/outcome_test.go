@@ -123,6 +123,9 @@ func responseOutcomes() []outcome {
 			{`{"count":9007199254740993}`, `value{` + member("count", `string_value:"9007199254740993"`) + `} values{key:"count" value:9007199254740993} count:9007199254740993`, ""}, {`{}`, `value{}`, ""}, {`null`, `additional_properties{` + member("_json", "null_value:0") + `}`, "$ left_out"},
 			{`[1]`, `additional_properties{` + member("_json", `list_value{values{number_value:1}}`) + `}`, "$ left_out"},
 			{`{"a":"7","b":8}`, `value{` + member("a", `string_value:"7"`) + member("b", "number_value:8") + `} values{key:"a" value:7} values{key:"b" value:8} additional_properties{` + member("a", `string_value:"7"`) + member("b", "number_value:8") + `}`, "a unknown_field,b unknown_field"}}},
+		{line: "an object for a free field that has others beside it", id: "getFreeAgain", docs: []outcomeDoc{
+			{`{"name":"a","count":"x","new":[1]}`, `value{` + member("name", `string_value:"a"`) + member("count", `string_value:"x"`) + member("new", `list_value{values{number_value:1}}`) + `} name:"a" additional_properties{` + member("count", `string_value:"x"`) + member("new", `list_value{values{number_value:1}}`) + `}`, "count left_out"},
+			{`{}`, `value{}`, ""}, {`[1]`, `additional_properties{` + member("_json", `list_value{values{number_value:1}}`) + `}`, "$ left_out"}}},
 		{line: "a document that one field had before it was described", id: "getListed", docs: []outcomeDoc{
 			{`[{"id":"a"}]`, `value{list_value{values{struct_value{` + member("id", `string_value:"a"`) + `}}}} items{id:"a"}`, ""}, {`{"name":"n"}`, `value{struct_value{` + member("name", `string_value:"n"`) + `}} name:"n" additional_properties{}`, "$ left_out"},
 			{`"text"`, `value{string_value:"text"} additional_properties{` + member("_json", `string_value:"text"`) + `}`, "items left_out"}}},

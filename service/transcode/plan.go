@@ -39,8 +39,12 @@ type Plan struct {
 	// rows is the list named items, of a response with or without a root.
 	rows *field
 	// properties: a document that is an object is read into the response's fields,
-	// as there is no root, or the root is a list.
+	// as there is no root, or the root is a list, or both is set.
 	properties bool
+	// both: the root takes any object, and the response has fields of properties as
+	// well, because the document has been described since, or was before. An object
+	// goes into the root and into the fields.
+	both bool
 	// beside are fields that take the whole document, where it fits, beside what
 	// stands in the others.
 	beside []*field

@@ -81,6 +81,7 @@ func parseNode(d *json.Decoder, doc []byte, depth int) (*node, error) {
 type reference struct {
 	drifts []string
 	quiet  bool // what is kept has been reported
+	both   bool // a free field has the document as well
 	// messages inside each other, as far as the reader counts them.
 	level, freeLevel int
 }
@@ -110,10 +111,11 @@ func (r *reference) response(c *corner, doc []byte) (proto.Message, error) {
 	fields := m.Descriptor().Fields()
 	root, items := fields.ByName(protoreflect.Name(c.op.GetResponseField())), fields.ByName("items")
 	took := false
+	r.both = refBoth(m.Descriptor(), root)
 	switch {
-	case n.kind == '{' && (root == nil || root.IsList()):
+	case n.kind == '{' && (root == nil || root.IsList() || r.both):
 		r.object(m, n, "", false)
-		if took = true; root != nil {
+		if took = true; root != nil && !r.both {
 			r.otherForm(m)
 			if errors := n.value("errors"); errors != nil && n.value("items") == nil && len(errors.values) > 0 {
 				return nil, refErrors{fmt.Errorf("errors for a list")}
@@ -242,7 +244,9 @@ func (r *reference) object(m protoreflect.Message, n *node, prefix string, inEle
 			if len(shown) > 64 {
 				shown = strings.ToValidUTF8(shown[:64]+"...", "\ufffd")
 			}
-			r.drift(refJoin(prefix, shown), UnknownField)
+			if !r.both {
+				r.drift(refJoin(prefix, shown), UnknownField)
+			}
 			kept.keys, kept.values = append(kept.keys, key), append(kept.values, n.values[i])
 			continue
 		}

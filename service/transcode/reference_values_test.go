@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 )
 
 func (r *reference) free(m protoreflect.Message, n *node, path string) {
@@ -138,4 +140,22 @@ func refTime(s string) (at time.Time, ok bool) {
 		return at, false
 	}
 	return at, true
+}
+
+// refBoth reports whether the root takes any object in a message that has fields of
+// properties, too.
+func refBoth(d protoreflect.MessageDescriptor, root protoreflect.FieldDescriptor) bool {
+	if root == nil || !refIs(root, "google.protobuf.Struct") && !refIs(root, "google.protobuf.Value") || root.IsList() {
+		return false
+	}
+	properties := 0
+	for i := range d.Fields().Len() {
+		if fd := d.Fields().Get(i); fd != refAdditional(d) {
+			if loc, _ := refBinding(fd); loc != apiv1.Location_LOCATION_NONE {
+				properties++
+			}
+		}
+	}
+	loc, _ := refBinding(root)
+	return loc == apiv1.Location_LOCATION_NONE && properties > 0
 }

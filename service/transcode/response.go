@@ -33,7 +33,7 @@ func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d D
 	if need := len(doc) - len(doc)/4; cap(dst)-kept < need {
 		dst = slices.Grow(dst, need+64)
 	}
-	r := reader{src: doc, dst: dst, drift: drift}
+	r := reader{src: doc, dst: dst, drift: drift, both: p.both}
 	if !r.document(p) {
 		return dst[:kept], p.malformed(&r)
 	}
@@ -98,6 +98,8 @@ type reader struct {
 	// length stands in front, in a slot that end fills.
 	dst   []byte
 	drift func(string, Drift)
+	// both: a free field has the document as well.
+	both bool
 	// depth counts the objects and lists that are open.
 	depth int
 	// elements counts the lists and maps that are open around the object that is
@@ -142,7 +144,11 @@ func (r *reader) root(p *Plan, i int) int {
 	start, c := len(r.dst), r.src[i]
 	if c == '{' && p.properties {
 		next := r.object(p.response, i+1)
-		if p.root != nil && next >= 0 {
+		switch {
+		case next < 0:
+		case p.both:
+			r.beside(p.root)
+		case p.root != nil:
 			r.otherForm(p, start)
 			r.errors = errorsOf(r.src)
 		}

@@ -250,6 +250,20 @@ func (l *Lock) FreeAnswer(id string) model.Kind {
 	return model.String
 }
 
+// Typed reports whether the answer has fields of properties.
+func (l *Lock) Typed(id string) bool {
+	if l.Section(id) == "" {
+		return false
+	}
+	fields := l.operations[id].unary.Output().Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); binding(f).GetLocation() != apiv1.Location_LOCATION_NONE && f.Number() != model.AdditionalPropertiesNumber {
+			return true
+		}
+	}
+	return false
+}
+
 // Described reports whether the request has a body of named fields.
 func (l *Lock) Described(id string) bool {
 	if l.Section(id) == "" {

@@ -60,6 +60,8 @@ type Locked interface {
 	// FreeAnswer is Struct or Value where one field takes the whole document of its
 	// answer as such, and String where none does.
 	FreeAnswer(id string) Kind
+	// Typed reports whether its answer has fields of properties.
+	Typed(id string) bool
 	// Described reports whether its request has a body of named fields.
 	Described(id string) bool
 	// Holds reports whether the package has a message of that name.

@@ -102,10 +102,10 @@ func pages(o *Object) bool {
 }
 
 // lockedShape is what the lock says about answers of free form: a field that
-// takes any value goes on to do so, one that takes any object does so beside the
-// fields of what is described now, and an answer with fields gets no other field
-// when the document stops to describe it: its additional properties take what
-// comes. Nil when the document decides.
+// takes any object, or any value, goes on to do so, beside the fields of an object
+// that is described now; and an answer with fields gets no other field when the
+// document stops to describe it: its additional properties take what comes. Nil
+// when the document decides.
 func (b *builder) lockedShape(op *Operation, t Type) *response {
 	was := b.locked.Operation(op.Option.Id)
 	if was == nil || t.Label == Many || t.Kind == ListValue {
@@ -114,19 +114,19 @@ func (b *builder) lockedShape(op *Operation, t Type) *response {
 	if isItems(was.GetResponseField()) && (t.Label == Map || t.Kind != Message) {
 		return &response{object: new(Object)}
 	}
-	switch b.locked.FreeAnswer(op.Option.Id) {
-	case Value:
-		return whole("value", t)
-	case Struct:
-		r := whole("value", Type{Kind: Struct})
-		if t.Kind == Message && t.Label == One {
-			r.whole, r.free = false, true
-			r.object.Props[0].Facts.Whole = true
-			r.object.Props = append(r.object.Props, t.Object.Props...)
-		}
+	switch k := b.locked.FreeAnswer(op.Option.Id); {
+	case (k == Struct || k == Value) && t.Kind == Message && t.Label == One:
+		r := whole("value", Type{Kind: k})
+		r.whole, r.free = false, true
+		r.object.Props[0].Facts.Whole = true
+		r.object.Props = append(r.object.Props, t.Object.Props...)
 		return r
-	}
-	if t.Kind != Message && t.Label == One && was.GetResponseField() == "" {
+	case k == Struct:
+		return whole("value", Type{Kind: k})
+	case k == Value:
+		return whole("value", t)
+	case was.GetResponseField() != "":
+	case t.Label == One && t.Kind != Message, t.Label == Map && b.locked.Typed(op.Option.Id):
 		return &response{object: new(Object)}
 	}
 	return nil
