@@ -82,11 +82,12 @@ soak:
 	go test -race -pgo=off -count=1 -tags soak -timeout 0 -run TestSoak ./service -v -args -soak $(SOAKTIME)
 
 # Wipes and rebuilds everything that a machine writes: the sections' protos from
-# the document, gen/ from the protos.
+# the document, gen/ from the protos, and what docs/ count of them.
 generate: $(BUF) $(SPEC)
 	go run ./cmd/merakigen -spec $(SPEC)
 	$(BUF) generate
 	go run ./cmd/merakigen -descriptors gen/descriptors
+	go run ./cmd/merakigen -docs docs
 
 # Writes what is made of the fields of merakid's configuration: its schema, the chart's,
 # docs/configuration.md. A test of the generator's says whether they are current.

@@ -13,10 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 
 	"github.com/merakibroker/merakibroker/cmd/merakigen/internal/model"
 	"github.com/merakibroker/merakibroker/service/contract"
@@ -174,63 +171,4 @@ func TestDocumentReleases(t *testing.T) {
 		t.Fatal(err)
 	}
 	releases(t, data, have, newMutator(1, 0.02), 2)
-}
-
-// TestDocumentFigures prints what the README quotes.
-func TestDocumentFigures(t *testing.T) {
-	t.Parallel()
-	_, data := realDocument(t)
-	files := mustCompile(t, mustGenerate(t, data, nil).files)
-	var messages, top, fields, rpcs, twins, jobs, count int
-	users := map[protoreflect.FullName]int{}
-	var walk func(m protoreflect.MessageDescriptor)
-	walk = func(m protoreflect.MessageDescriptor) {
-		if m.IsMapEntry() {
-			return
-		}
-		messages++
-		fields += m.Fields().Len()
-		for i := range m.Messages().Len() {
-			walk(m.Messages().Get(i))
-		}
-	}
-	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
-		if !ours(f) {
-			return true
-		}
-		count++
-		top += f.Messages().Len()
-		for i := range f.Messages().Len() {
-			walk(f.Messages().Get(i))
-		}
-		for i := range f.Services().Len() {
-			for j := range f.Services().Get(i).Methods().Len() {
-				m := f.Services().Get(i).Methods().Get(j)
-				if m.IsStreamingServer() {
-					if proto.GetExtension(m.Options(), apiv1.E_Operation).(*apiv1.Operation).GetPaging() != nil {
-						twins++
-					} else {
-						jobs++
-					}
-					continue
-				}
-				rpcs++
-				users[m.Output().FullName()]++
-				if rows := m.Output().Fields().ByName("items"); rows != nil && rows.Message() != nil && rows.Message().Parent() == rows.Message().ParentFile() {
-					users[rows.Message().FullName()]++
-				}
-			}
-		}
-		return true
-	})
-	shared := 0
-	for name, n := range users {
-		if n > 1 && !strings.HasPrefix(string(name), "google.") {
-			shared++
-		}
-	}
-	t.Logf("%d files, %d RPCs, %d twins of pages and %d of jobs, %d messages (%d top level), %d fields, %d messages shared by operations", count, rpcs, twins, jobs, messages, top, fields, shared)
-	if shared < 193 {
-		t.Errorf("%d messages are shared by operations of one resource; measured are 193 resources", shared)
-	}
 }

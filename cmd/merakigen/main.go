@@ -4,6 +4,7 @@
 //	merakigen -spec openapi.json.gz -check               say which files would change
 //	merakigen -descriptors gen/descriptors               compile proto/ into the embedded set
 //	merakigen -annotations api.binpb                     a set with google.api.http, for Envoy
+//	merakigen -docs docs                                 write what is counted into the pages
 //
 // What lies in the output directory is the lock: numbers and types in it never
 // change, so the directory is read before it is written.
@@ -41,10 +42,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	check := flags.Bool("check", false, "write nothing; fail when a file would change")
 	descriptors := flags.String("descriptors", "", "write the Go package of the descriptor set to this `directory`")
 	annotations := flags.String("annotations", "", "write a descriptor set with google.api.http to this `file`")
+	docs := flags.String("docs", "", "write what is counted of the protos into the pages of this `directory`")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(stdout, "merakigen -spec FILE [-out DIR] [-check] | -descriptors DIR | -annotations FILE")
+		fmt.Fprintln(stdout, "merakigen -spec FILE [-out DIR] [-check] | -descriptors DIR | -annotations FILE | -docs DIR")
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
 		return 0
@@ -54,8 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "merakigen: %q is not a flag\n", flags.Arg(0))
 		return misuse
-	case *spec == "" && *descriptors == "" && *annotations == "":
-		fmt.Fprintln(stderr, "merakigen: -spec, -descriptors or -annotations says what to do")
+	case *spec == "" && *descriptors == "" && *annotations == "" && *docs == "":
+		fmt.Fprintln(stderr, "merakigen: -spec, -descriptors, -annotations or -docs says what to do")
 		return misuse
 	case *check && *spec == "":
 		fmt.Fprintln(stderr, "merakigen: -check needs -spec")
@@ -69,6 +71,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if err == nil && *annotations != "" {
 		err = writeAnnotations(ctx, *out, *annotations)
+	}
+	if err == nil && *docs != "" {
+		err = writeDocs(ctx, *out, *docs)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "merakigen:", err)

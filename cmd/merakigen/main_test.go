@@ -35,7 +35,7 @@ func TestWrong(t *testing.T) {
 		code int
 		says string
 	}{
-		"no flags":       {nil, misuse, "-spec, -descriptors or -annotations"},
+		"no flags":       {nil, misuse, "-spec, -descriptors, -annotations or -docs"},
 		"unknown flag":   {[]string{"-spek", "x"}, misuse, "not defined: -spek"},
 		"an argument":    {[]string{"-spec", "x", "y"}, misuse, `"y" is not a flag`},
 		"check alone":    {[]string{"-check", "-descriptors", dir}, misuse, "-check needs -spec"},

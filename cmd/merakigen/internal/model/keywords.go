@@ -57,6 +57,9 @@ for function if import in instanceof new null return super switch this throw tru
 implements interface let package private protected public static yield`,
 }
 
+// Keywords are those of a language.
+func Keywords(language string) []string { return strings.Fields(keywords[language]) }
+
 // speakable says which language cannot have a section's name in a package. That
 // is an error and no rename by rule: the name stays for ever, so somebody has to
 // choose it.
