@@ -25,7 +25,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile
+.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile cpp
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -115,8 +115,12 @@ stubs-%: $(BUF)
 
 # The programs in examples/ against the broker, each with the package as built and
 # nothing else.
-examples: stubs
-	sh examples/run dist .bin go python typescript java
+examples: stubs $(BUF)
+	BUF=$(BUF) sh examples/run dist .bin go cpp python typescript java
+
+# Is every package C++, for Debian's g++? Not part of test: it takes minutes.
+cpp: $(BUF)
+	BUF=$(BUF) sh examples/cpp/build check .bin/cpp
 
 # Holds the chart and the manifests against the tools that read them.
 manifests:
