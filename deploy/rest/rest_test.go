@@ -32,7 +32,7 @@ type stand struct {
 	rest    string // base address
 }
 
-func newStand(t *testing.T, options sandbox.Options) *stand {
+func newStand(t *testing.T, options sandbox.Options, arguments ...string) *stand {
 	t.Helper()
 	s := new(stand)
 	contracts, err := contract.Load()
@@ -45,7 +45,8 @@ func newStand(t *testing.T, options sandbox.Options) *stand {
 	}
 	upstream := httptest.NewServer(s.sandbox.Handler())
 	t.Cleanup(upstream.Close)
-	merakid := exec.CommandContext(t.Context(), os.Getenv("MERAKID"), "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-rest", "127.0.0.1:0", "-upstream", upstream.URL+"/api/v1")
+	arguments = append(arguments, "-listen", "127.0.0.1:0", "-admin", "127.0.0.1:0", "-rest", "127.0.0.1:0", "-upstream", upstream.URL+"/api/v1")
+	merakid := exec.CommandContext(t.Context(), os.Getenv("MERAKID"), arguments...)
 	merakid.Env = append(os.Environ(), "MERAKI_DASHBOARD_API_KEY="+brokersKey)
 	out, err := merakid.StderrPipe()
 	if err != nil {
@@ -85,10 +86,11 @@ func (s *stand) past() []string {
 }
 
 // sdk runs sdk.py with a version of the vendor's SDK.
-func (s *stand) sdk(t *testing.T, version, mode, action string) map[string]any {
+func (s *stand) sdk(t *testing.T, version, mode, action string, arguments ...string) map[string]any {
 	t.Helper()
 	python := filepath.Join(os.Getenv("CLIENTS"), "meraki-"+version, "bin", "python")
-	c := exec.CommandContext(t.Context(), python, "sdk.py", s.rest, clientsKey, mode, action)
+	c := exec.CommandContext(t.Context(), python, append([]string{"sdk.py", s.rest, clientsKey, mode, action}, arguments...)...)
+	c.Env = append(os.Environ(), "HOME="+t.TempDir()) // where the SDK keeps what it has looked up
 	var failed strings.Builder
 	c.Stderr = &failed
 	out, err := c.Output()
@@ -151,6 +153,58 @@ func TestTwentyThreadsAtTwiceTheBudget(t *testing.T) {
 			t.Errorf("requests came past the broker, from %q", past)
 		}
 	})
+}
+
+// TestAnsible: a playbook of the collection cisco.meraki lists, creates and sets, and
+// changes nothing when it runs again.
+func TestAnsible(t *testing.T) {
+	s := newStand(t, sandbox.Options{NetworksPerOrganization: 11})
+	home := t.TempDir()
+	for i, want := range []string{"changed=3", "changed=0"} {
+		c := exec.CommandContext(t.Context(), filepath.Join(os.Getenv("CLIENTS"), "meraki-1.54.0", "bin", "ansible-playbook"),
+			"--inventory", "localhost,", "--connection", "local", "playbook.yml",
+			"--extra-vars", fmt.Sprintf("base=%s key=%s organization=%s device=%s", s.rest, clientsKey, s.sandbox.OrganizationID(0), s.sandbox.Serial(0, 0, 0)))
+		c.Env = append(os.Environ(), "HOME="+home, "ANSIBLE_COLLECTIONS_PATH="+filepath.Join(os.Getenv("CLIENTS"), "collections"))
+		out, err := c.CombinedOutput()
+		if listed := fmt.Sprintf("3 organizations, %d networks, then 12", 11+i); err != nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), listed) {
+			t.Fatalf("run %d: %v, want %s and %s\n%s", i+1, err, want, listed, out)
+		}
+	}
+	if past := s.past(); len(past) > 0 {
+		t.Errorf("requests came past the broker, from %q", past)
+	}
+}
+
+// TestSmartFlow: what the newer SDK looks up about owners before it asks for anything
+// is answered from what the broker knows, within the max_age of the caller's rule: the
+// second process and the third cost what they ask for and nothing else.
+func TestSmartFlow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "merakid.yaml")
+	if err := os.WriteFile(file, []byte(`
+identity: {path: {trusted: [127.0.0.0/8]}}
+policy:
+  - name: sdk
+    callers: ["as:sdk"]
+    operations: [{section: "*", verbs: [read]}, {rpc: Call, verbs: [read]}]
+    organizations: ["*"]
+    defaults: {max_age: 10m}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newStand(t, sandbox.Options{NetworksPerOrganization: 11}, "-config", file)
+	s.rest = strings.Replace(s.rest, "/api/v1", "/as/sdk/api/v1", 1)
+	var cost []int
+	for _, operation := range []string{"getNetworkAlertsSettings", "getNetworkSyslogServers", "getNetworkSettings"} {
+		before := s.sandbox.Stats().Total.Arrived
+		if seen := s.sdk(t, "4.7.0", "sync", "smart", s.sandbox.NetworkID(0, 0), operation); seen["ok"] != true {
+			t.Fatalf("%s: %v", operation, seen)
+		}
+		cost = append(cost, s.sandbox.Stats().Total.Arrived-before)
+	}
+	// The call, the network, the organization's networks and its inventory.
+	if cost[0] > 5 || cost[1] != 1 || cost[2] != 1 {
+		t.Errorf("requests at the Dashboard, by process: %v", cost)
+	}
 }
 
 // TestCurl: both headers in which keys are sent.
