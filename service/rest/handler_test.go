@@ -60,6 +60,8 @@ type setup struct {
 	forwarded []string
 	observe   func(status int, reason string, took time.Duration)
 	log       *slog.Logger
+	// respond answers in the Dashboard's place; nil for the sandbox.
+	respond http.Handler
 }
 
 func newFace(t *testing.T, s setup) *face {
@@ -76,6 +78,9 @@ func newFace(t *testing.T, s setup) *face {
 	f.sandbox, err = sandbox.New(contracts, s.sandbox)
 	must(err)
 	handler := f.sandbox.Handler()
+	if s.respond != nil {
+		handler = s.respond
+	}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		f.arrived = append(f.arrived, r)
