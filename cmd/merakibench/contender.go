@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -18,13 +19,18 @@ type contender struct {
 	admin string // where the broker has its profiles; empty for others
 	way   raw.Way
 	rpc   bool // takes messages, not HTTP
-	said  string
+	// prefix stands before the path of HTTP.
+	prefix string
+	said   string
 }
 
 // body is what is sent to it.
 func (c *contender) body(p prepared) []byte {
 	if c.rpc {
 		return p.message
+	}
+	if c.prefix != "" {
+		return bytes.Replace(p.request, []byte(p.path), []byte(c.prefix+p.path), 1)
 	}
 	return p.request
 }
@@ -45,6 +51,17 @@ func (r *run) broker(ctx context.Context, m *mirror, budget string) (*contender,
 	}
 	r.closing(way.Close)
 	return &contender{name: "broker", child: replicas[0].child, admin: replicas[0].admin, way: way, rpc: true}, replicas[0], nil
+}
+
+// face starts the daemon in front of a mirror, and goes by REST.
+func (r *run) face(ctx context.Context, m *mirror, budget string) (*contender, error) {
+	replicas, err := r.replicas(ctx, m.site(), fleet{count: 1, more: budget, rest: true})
+	if err != nil {
+		return nil, err
+	}
+	way := raw.NewHTTP(strings.TrimPrefix(replicas[0].rest, "http://"), nil)
+	r.closing(way.Close)
+	return &contender{name: "REST", child: replicas[0].child, way: way, prefix: "/as/load"}, nil
 }
 
 // transcoder starts Envoy in front of a mirror.

@@ -31,7 +31,7 @@ func idle(ctx context.Context, r *run) error {
 	for i := range n {
 		r.progress.says("start %d of %d", i+1, n)
 		begun := time.Now()
-		p, err := r.replica(ctx, program, file)
+		p, err := r.replica(ctx, program, file, false)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,8 @@ type replica struct {
 	conn  *grpc.ClientConn
 	// address is where it serves gRPC, admin where it has its metrics.
 	address, admin string
+	// rest is the base address of REST; empty where it is off.
+	rest string
 }
 
 // A fleet says which replicas are wanted.
@@ -28,6 +30,8 @@ type fleet struct {
 	rules string
 	// more stands in the configuration beside what the bench writes itself.
 	more string
+	// rest serves REST, too; callers are told apart there by their path.
+	rest bool
 }
 
 // everyParty lets every caller do everything, with equal weights.
@@ -58,7 +62,7 @@ func (r *run) replicas(ctx context.Context, s *site, f fleet) ([]*replica, error
 	r.progress.says("starting %d of the daemon", f.count)
 	var all []*replica
 	for range f.count {
-		p, err := r.replica(ctx, program, file)
+		p, err := r.replica(ctx, program, file, f.rest)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +90,9 @@ drain: {settle: 0s, timeout: 2s}
 identity:
   forwarded_client_cert: {trusted: [127.0.0.1]}
 `, s.url)
+	if f.rest {
+		c += "  path: {trusted: [127.0.0.1]}\nrest: 127.0.0.1:0\n"
+	}
 	if s.authority != "" {
 		c += fmt.Sprintf("upstream_ca_file: %q\n", s.authority)
 	}
@@ -100,7 +107,7 @@ identity:
 }
 
 // replica starts one daemon; it ends with the scenario.
-func (r *run) replica(ctx context.Context, program, config string) (*replica, error) {
+func (r *run) replica(ctx context.Context, program, config string, rest bool) (*replica, error) {
 	p := new(replica)
 	ready := make(chan struct{})
 	var err error
@@ -110,10 +117,15 @@ func (r *run) replica(ctx context.Context, program, config string) (*replica, er
 		}
 		if _, rest, ok := strings.Cut(line, "health and metrics on "); ok {
 			p.admin = strings.TrimSuffix(rest, "/metrics")
-			close(ready)
-			return true
 		}
-		return false
+		if _, at, ok := strings.Cut(line, "as REST: curl "); ok {
+			p.rest = strings.TrimSuffix(at, "/api/v1/organizations")
+		}
+		if p.admin == "" || rest && p.rest == "" {
+			return false
+		}
+		close(ready)
+		return true
 	}, program, "-config", config)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ func scenarios() []scenario {
 		{"deadlines", "Bulk asks for three times the budget with deadlines of 5 s: what gets a slot is answered in time, the rest is refused at once.", deadlines},
 		{"store-lost", "The store of three replicas is killed and started again, empty: never over the budget, and no call waits for it.", storeLost},
 		{"python-side-by-side", "Eight processes of the vendor's Python library straight at the Dashboard, against eight Python gRPC clients through the broker: the same reads of one organization.", pythonSideBySide},
+		{"rest-together", "Three processes of the vendor's Python library straight at the Dashboard and five Python gRPC clients through the broker, against all eight through the broker.", together},
+		{"rest", "100 requests a second over REST, limits off: what the face adds to asking the sandbox directly, beside a plain proxy in Go.", restFace},
 		{"admission", "What the decision costs when nobody waits, and what an idle organization takes of memory.", admission},
 		{"small-calls", "Reads of one device as fast as they come, limits off: through the broker, through Envoy's reverse transcoder, through a plain proxy in Go.", smallCalls},
 		{"small-calls-tls", "The same with TLS to the Dashboard, as it is in production.", overTLS(smallCalls)},

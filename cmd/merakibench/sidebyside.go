@@ -25,10 +25,9 @@ func pythonSideBySide(ctx context.Context, r *run) error {
 	}
 	reads := r.number(2000, 160)
 	var ways []way
-	for _, name := range []string{"library", "broker"} {
-		w := way{name: name}
+	for _, w := range []way{{name: "library", libraries: processes}, {name: "broker"}} {
 		if err := w.read(ctx, r, v, reads); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		ways = append(ways, w)
 		r.close() // the next one has a sandbox of its own
@@ -70,7 +69,12 @@ func pythonSideBySide(ctx context.Context, r *run) error {
 
 // A way to read many devices, and what came of it.
 type way struct {
-	name             string
+	name string
+	// libraries is how many of the processes use the vendor's library; the others are
+	// gRPC clients. rest leads the libraries through the broker, too.
+	libraries int
+	rest      bool
+
 	began            time.Time
 	took             time.Duration
 	answered, lost   int
@@ -99,8 +103,8 @@ func (w *way) read(ctx context.Context, r *run, v *venv, reads int) error {
 		return err
 	}
 	var broker *replica
-	if w.name == "broker" {
-		replicas, err := r.replicas(ctx, s, fleet{count: 1})
+	if w.libraries < processes || w.rest {
+		replicas, err := r.replicas(ctx, s, fleet{count: 1, rest: w.rest})
 		if err != nil {
 			return err
 		}
@@ -112,7 +116,13 @@ func (w *way) read(ctx context.Context, r *run, v *venv, reads int) error {
 		for n := i; n < reads; n += processes {
 			serials = append(serials, s.serial())
 		}
-		p, err := startReader(ctx, r, v, s, broker, i, serials)
+		base, through := s.url, broker
+		if i < w.libraries {
+			if through = nil; w.rest {
+				base = fmt.Sprintf("%s/as/library-%d/api/v1", broker.rest, i)
+			}
+		}
+		p, err := startReader(ctx, r, v, s, base, through, i, serials)
 		if err != nil {
 			return err
 		}
@@ -170,14 +180,14 @@ func (w *way) add(out result) {
 }
 
 // startReader starts one and waits until it is ready to begin. With no broker it is the
-// vendor's library, straight at the site.
-func startReader(ctx context.Context, r *run, v *venv, s *site, broker *replica, i int, serials []string) (*reader, error) {
+// vendor's library, at a base address.
+func startReader(ctx context.Context, r *run, v *venv, s *site, base string, broker *replica, i int, serials []string) (*reader, error) {
 	file := filepath.Join(v.dir, fmt.Sprintf("serials-%d", i))
 	if err := os.WriteFile(file, []byte(strings.Join(serials, "\n")), 0o644); err != nil {
 		return nil, err
 	}
 	environ := []string{"HOME=" + v.dir} // where the library keeps what it has learned
-	args := []string{filepath.Join(v.dir, "library.py"), s.url, s.organization, file}
+	args := []string{filepath.Join(v.dir, "library.py"), base, s.organization, file}
 	if broker != nil {
 		environ = append(environ, "PYTHONPATH="+v.stubs)
 		args = []string{filepath.Join(v.dir, "client.py"), broker.address, s.organization, file, fmt.Sprintf("reader-%d", i)}
