@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -71,7 +72,7 @@ func unary(run step) grpc.UnaryServerInterceptor {
 func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		defer arrivalOf(ss.Context()).releaseRequest()
-		if s.rpcs[info.FullMethod] == nil {
+		if s.rpcs[info.FullMethod] == nil && info.FullMethod != brokerv1.BatchService_ApplyWrites_FullMethodName {
 			handler = s.untilDrain(handler)
 		}
 		return run(ss.Context(), &rpcCall{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
@@ -81,8 +82,8 @@ func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 }
 
 // untilDrain ends a stream when the drain begins. The typed streams end by themselves,
-// after the page that is on its way; all others (Health.Watch, reflection, budgets)
-// would last for as long as their clients like.
+// after the page that is on its way, and a list of writes says what became of each; all
+// others (Health.Watch, reflection, budgets) would last for as long as their clients like.
 func (s *Server) untilDrain(handler grpc.StreamHandler) grpc.StreamHandler {
 	return func(srv any, ss grpc.ServerStream) error {
 		ctx, cancel := context.WithCancel(ss.Context())

@@ -41,6 +41,11 @@ type Metrics struct {
 	// Of the REST face, where the answers are HTTP's.
 	requests    *series[requestLabels, prometheus.Counter]
 	requestTime prometheus.Histogram
+
+	batching     prometheus.Gauge
+	batches      *prometheus.CounterVec
+	batchActions prometheus.Histogram
+	batchSaved   prometheus.Counter
 }
 
 // What the labels of a series are made of.
@@ -119,7 +124,15 @@ func NewMetrics() *Metrics {
 	m.requestTime = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "merakibroker_rest_request_seconds", Help: "Time from a request's arrival over REST to its answer.", Buckets: waits,
 	})
-	m.registry.MustRegister(requests, m.requestTime, m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+	m.batching = prometheus.NewGauge(prometheus.GaugeOpts{Name: "merakibroker_batches", Help: "Action batches under way for lists of writes at this replica."})
+	m.batches = counters("merakibroker_batches_total", "Action batches for lists of writes, by outcome.", "outcome")
+	m.batchActions = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "merakibroker_batch_actions", Help: "Actions of the action batches for lists of writes.", Buckets: []float64{2, 5, 10, 20, 50, 99, 100},
+	})
+	m.batchSaved = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "merakibroker_batch_saved_requests_total", Help: "Requests that the writes done in action batches would have taken alone, less those that were made for batches.",
+	})
+	m.registry.MustRegister(m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
 		verdicts, m.refusals, reuse, m.lookups, m.drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -198,6 +211,19 @@ func (m *Metrics) Requested(status int, reason string, took time.Duration) {
 
 // Saved counts requests that were not needed.
 func (m *Metrics) Saved(requests int) { m.saved.Add(float64(requests)) }
+
+// Batching changes the number of action batches under way. With the two below it makes
+// Metrics a batch.Observer.
+func (m *Metrics) Batching(change int) { m.batching.Add(float64(change)) }
+
+// Batched counts an action batch that has ended.
+func (m *Metrics) Batched(outcome string, actions int) {
+	m.batches.WithLabelValues(outcome).Inc()
+	m.batchActions.Observe(float64(actions))
+}
+
+// BatchesSaved counts requests that were not needed.
+func (m *Metrics) BatchesSaved(requests int) { m.batchSaved.Add(float64(requests)) }
 
 // series are the series of one metric, found by what their labels are made of. A
 // call counts eight times or so; Prometheus itself would hash the text of all labels

@@ -120,6 +120,7 @@ func (s *Server) Close() {
 	s.stop()
 	s.grpc.Stop()
 	s.watches.Close()
+	s.batches.Close()
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -13,6 +13,7 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/batch"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -35,6 +36,9 @@ type Config struct {
 	Outcomes *outcome.Keeper
 	// Watches are what is watched; some for this server alone when nil.
 	Watches *watch.Watches
+	// Batches make lists of writes; some for this server alone when nil. The server closes
+	// them.
+	Batches *batch.Batches
 	// Metrics that the broker observes too; one is made when nil.
 	Metrics *Metrics
 	// Log gets a line for failed calls, a sample of each kind; slog.Default when nil.
@@ -62,6 +66,7 @@ type Server struct {
 	access   access.Access
 	outcomes *outcome.Keeper
 	watches  *watch.Watches
+	batches  *batch.Batches
 	metrics  *Metrics
 	drift    *record.Drifts
 	log      *slog.Logger
@@ -105,6 +110,11 @@ func New(c Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	if s.batches = c.Batches; s.batches == nil {
+		if s.batches, err = batch.New(batch.Config{Contract: c.Contract, Dashboard: c.Broker, Observer: s.metrics}); err != nil {
+			return nil, err
+		}
+	}
 	run := linked(s.chain())
 	options := append(append([]grpc.ServerOption{}, c.Options...),
 		grpc.ForceServerCodecV2(newPassthrough()),
@@ -125,6 +135,7 @@ func New(c Config) (*Server, error) {
 	s.brokerRPCs = own
 	s.grpc.RegisterService(s.identified(&brokerv1.BrokerService_ServiceDesc), s)
 	s.grpc.RegisterService(s.identified(&brokerv1.WatchService_ServiceDesc), watchService{Server: s})
+	s.grpc.RegisterService(s.identified(&brokerv1.BatchService_ServiceDesc), batchService{Server: s})
 	s.grpc.RegisterService(s.identified(&healthpb.Health_ServiceDesc), s.health)
 	if c.Reflect {
 		s.RegisterReflection(s.grpc)

@@ -97,7 +97,7 @@ func (s watchService) sendUpdate(ctx context.Context, stream grpc.ServerStream, 
 }
 
 // answerMessage is a document as the response message of its operation; nil for none.
-func (s watchService) answerMessage(r *typedRPC, plan *transcode.Plan, document []byte) (*anypb.Any, error) {
+func (s *Server) answerMessage(r *typedRPC, plan *transcode.Plan, document []byte) (*anypb.Any, error) {
 	if document == nil {
 		return nil, nil
 	}

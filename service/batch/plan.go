@@ -244,3 +244,31 @@ func smaller(actions int) int {
 	}
 	return alone
 }
+
+// onlyOne tells whether what may go now of a pool is one write, which is no group.
+func (p *plan) onlyOne(key pool) bool {
+	n := 0
+	for _, units := range p.pools[key].levels {
+		for _, u := range units {
+			if n++; n > 1 || u.group {
+				return false
+			}
+		}
+	}
+	return n == 1
+}
+
+// back puts units back that have been taken and not sent.
+func (p *plan) back(units ...*unit) {
+	for _, u := range units {
+		p.ready(u)
+	}
+}
+
+// itself makes units go as themselves that no batch is taken for; groups stay.
+func (p *plan) itself(units ...*unit) {
+	for _, u := range units {
+		u.carried = u.carried && u.group
+		p.ready(u)
+	}
+}

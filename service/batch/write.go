@@ -12,11 +12,6 @@ type Write struct {
 	ID, Group string
 	// Call is the write as it goes as itself, allowed as far as is known.
 	Call *broker.Call
-	// Err is why the write cannot be made whoever owns what it is about; a
-	// *fault.Error. Call is nil then.
-	Err error
-	// Content stands for the write in a digest of the list where Call is nil.
-	Content []byte
 }
 
 // An Action is a write as an action batch carries it.
@@ -32,6 +27,37 @@ const (
 	actionUpdate  = "update"
 	actionDestroy = "destroy"
 )
+
+// actionOf gives a write as an action; false where a batch cannot carry it. That the
+// vendor lists the operation is not enough: its row has to name this very path and
+// verb, and what it writes is configuration (foldable). A query has no place in an
+// action, nor has a body that is no object, and whether a limit of an operation's own
+// holds in a batch is not documented.
+func actionOf(c *broker.Call) (Action, bool) {
+	a := c.Operation.GetBatchAction()
+	if !a.GetFoldable() || c.Query != "" || c.Operation.GetLimit() != nil || !plain(c.Path) {
+		return Action{}, false
+	}
+	if len(c.Body) > 0 && c.Body[0] != '{' {
+		return Action{}, false
+	}
+	return Action{Resource: c.Path, Operation: a.GetOperation(), Body: c.Body}, true
+}
+
+// plain tells a path whose parameters stand in it as they are.
+func plain(path string) bool {
+	for i := range len(path) {
+		if path[i] == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+// creates tells a write that makes a child of its path.
+func creates(op *apiv1.Operation) bool {
+	return op.GetVerb() == apiv1.Verb_VERB_POST && op.GetBatchAction().GetOperation() == actionCreate
+}
 
 // A State is what became of a write.
 type State uint8
@@ -57,13 +83,11 @@ type Result struct {
 	// Resource is the path of what was written, and Created the id of what was
 	// created; empty where the Dashboard did not tell.
 	Resource, Created string
-	// Err is a *fault.Error. Of a write that is done, it is why its resource could not
-	// be read back.
+	// Err is a *fault.Error; nil of a write that is done or valid.
 	Err error
 	// Batch is the id of the action batch that carried it; empty when none did.
 	Batch string
-	// Answer is the resource, where the caller wants it read back, and Operation what
-	// gave it.
-	Answer    *broker.Answer
-	Operation *apiv1.Operation
+	// Answer is the Dashboard's to a write that went by itself, where the list keeps
+	// answers.
+	Answer *broker.Answer
 }

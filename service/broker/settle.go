@@ -126,3 +126,20 @@ func settlingFault(c *Call, err error) *fault.Error {
 	named.Operation = c.Operation.GetId()
 	return &named
 }
+
+// Placed gives a call as Settled does, and with it the organization whose budget it
+// spends: the owner, or the one of the caller's hint; empty when neither is known. It
+// makes no call, but may have to look the owner up. The error is a *fault.Error.
+func (b *Broker) Placed(ctx context.Context, c *Call) (*Call, string, error) {
+	settled, err := b.Settled(ctx, c)
+	if err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := b.bounded(ctx, c)
+	defer cancel()
+	_, payer, f := b.owner(ctx, settled)
+	if f != nil {
+		return nil, "", f
+	}
+	return settled, payer, nil
+}

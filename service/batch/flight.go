@@ -1,0 +1,345 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A flight is one batch, from its POST to its end.
+type flight struct {
+	list         *list
+	organization *organization
+	pool         pool
+	units        []*unit
+	members      []int // the items, in the order of the actions
+	actions      []Action
+	// template is a call with the terms of the writes.
+	template *broker.Call
+	unsent   context.Context
+	// creates: one of the actions does. The batch is posted unconfirmed then, so that a
+	// POST without an answer has created nothing, and confirmed afterwards.
+	creates     bool
+	synchronous bool
+	// alone: one write by itself, to be checked only.
+	alone bool
+
+	document document // as it was seen last; empty before the POST
+	err      error    // why it is followed no more
+	requests int
+}
+
+// flight makes the flight of units, which are under way from here on; with the lock held.
+func (l *list) flight(o *organization, key pool, units []*unit) *flight {
+	f := &flight{list: l, organization: o, pool: key, units: units, unsent: l.unsent}
+	for _, u := range units {
+		l.under[u] = ""
+		for _, m := range u.members {
+			f.members = append(f.members, m)
+			f.actions = append(f.actions, l.actions[m])
+			f.creates = f.creates || l.items[m].creates
+		}
+	}
+	f.template = l.call(f.members[0])
+	f.synchronous = len(f.actions) <= mostSynchronous
+	return f
+}
+
+// run takes the batch to its end; leave gives its place back.
+func (f *flight) run(leave func()) {
+	observer := f.list.of.config.Observer
+	observer.Batching(1)
+	how, messages, err := f.fly()
+	observer.Batching(-1)
+	observer.Batched(string(how), len(f.actions))
+	f.list.of.saved(f.requests, how, len(f.actions))
+	leave()
+	f.list.ended(f, how, messages, err)
+}
+
+// fly is the batch's way. Messages are the Dashboard's, where it failed or was refused.
+func (f *flight) fly() (how ending, messages []string, err error) {
+	if f.document.ID == "" {
+		if how, messages, err = f.post(); how != "" {
+			return how, messages, err
+		}
+	}
+	f.list.named(f)
+	if f.list.validate {
+		f.delete()
+		return valid, nil, nil
+	}
+	if !f.document.Confirmed {
+		if how, messages, err = f.confirm(); how != "" {
+			return how, messages, err
+		}
+	}
+	if err := f.follow(); err != nil {
+		return pending, nil, err
+	}
+	if f.document.Status.Failed {
+		return failed, f.document.Status.Errors, nil
+	}
+	return done, nil, nil
+}
+
+// named puts down the id of the batch, for those whose waiting ends.
+func (l *list) named(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range f.units {
+		l.under[u] = f.document.ID
+	}
+}
+
+// do makes a call for the batch.
+func (f *flight) do(ctx context.Context, op *apiv1.Operation, path string, body []byte) (*broker.Answer, *fault.Error) {
+	t := f.template
+	answer, err := f.list.of.config.Dashboard.Do(ctx, &broker.Call{
+		Operation: op, Path: path, Body: body, ID: f.pool.organization,
+		Caller: t.Caller, Weight: t.Weight, Priority: t.Priority, Share: t.Share, Deadline: f.list.of.config.Longest,
+		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected,
+	})
+	switch g := fault.As(err); {
+	case g != nil:
+		f.requests += len(g.Attempts)
+		return nil, g
+	case err != nil:
+		return nil, &fault.Error{Kind: fault.Internal, Operation: op.GetId(), Cause: err}
+	}
+	f.requests += len(answer.Attempts)
+	return answer, nil
+}
+
+// path is that of the organization's batches, or of one.
+func (f *flight) path(id string) string {
+	path := "/organizations/" + url.PathEscape(f.pool.organization) + "/actionBatches"
+	if id != "" {
+		path += "/" + url.PathEscape(id)
+	}
+	return path
+}
+
+const (
+	// mostPosts is how often a batch is posted that did not arrive or got no slot of the
+	// Dashboard's, before its writes are given back as not tried.
+	mostPosts = 10
+	// secondLook is when a batch that a POST may have made is looked for again that was
+	// not found at once: the POST may still be on its way.
+	secondLook = 2 * time.Second
+	// mostFailures is after how many calls in a row that failed a batch is followed no
+	// more. The broker has tried each of them several times.
+	mostFailures = 5
+)
+
+// post makes the batch, and finds it where the POST got no answer. An empty ending says
+// that f.document is it.
+func (f *flight) post() (ending, []string, error) {
+	confirmed := !f.creates && !f.list.validate
+	body, err := bodyOf(f.actions, confirmed, f.synchronous && confirmed)
+	if err != nil {
+		return refused, []string{err.Error()}, nil
+	}
+	var g *fault.Error
+	for tried := 0; tried < mostPosts; {
+		var answer *broker.Answer
+		answer, g = f.do(f.unsent, f.list.of.post, f.path(""), body)
+		switch {
+		case g == nil:
+			if d, ok := readDocument(answer.Body); ok && f.organization.claim(d.ID) {
+				f.document = d
+				return "", nil, nil
+			}
+		case g.Kind == fault.BadRequest || g.Kind == fault.Conflict:
+			return refused, g.Messages, g
+		case g.Kind == fault.BudgetExhausted: // nothing was sent
+			if !waited(f.unsent, max(g.RetryAfter, time.Second)) {
+				return unsent, nil, nil
+			}
+			continue
+		case g.Kind == fault.RateLimited || g.Kind == fault.Unreachable: // nothing was executed
+			tried++
+			if !waited(f.unsent, max(g.RetryAfter, time.Second)) {
+				return unsent, nil, nil
+			}
+			continue
+		case g.Kind == fault.Cancelled || g.Kind == fault.DeadlineExceeded:
+			if f.unsent.Err() != nil {
+				return unsent, nil, nil
+			}
+			return dropped, nil, g
+		case g.Kind == fault.Draining:
+			return dropped, nil, g
+		case !mayBeMade(g):
+			return refused, nil, g
+		}
+		tried++
+		switch found, err := f.find(); {
+		case err != nil:
+			return unknown, nil, err
+		case found:
+			return "", nil, nil
+		}
+		if f.unsent.Err() != nil {
+			return unsent, nil, nil
+		}
+	}
+	if g == nil {
+		g = &fault.Error{Kind: fault.Unreachable, Detail: "the Dashboard's answers to the action batch cannot be read, and it has made none"}
+	}
+	return dropped, nil, g
+}
+
+// mayBeMade tells a failed POST after which the batch may be there.
+func mayBeMade(g *fault.Error) bool {
+	switch g.Kind {
+	case fault.OutcomeUnknown, fault.Dashboard, fault.Malformed, fault.TooLarge, fault.Internal, fault.Unknown:
+		return true
+	}
+	return false
+}
+
+// find looks for the batch that a POST may have made, by the value of its actions. An
+// error says that it cannot be known.
+func (f *flight) find() (bool, error) {
+	life := f.list.of.life
+	for look := range 2 {
+		if look > 0 && !waited(life, secondLook) {
+			break
+		}
+		answer, g := f.ask(f.list.of.list, f.path(""))
+		if g != nil {
+			return false, f.lost(g)
+		}
+		rows, err := rowsOf(answer.Body)
+		if err != nil {
+			return false, f.lost(&fault.Error{Kind: fault.Malformed, Cause: err, Detail: "the list of action batches cannot be read"})
+		}
+		for i := len(rows) - 1; i >= 0; i-- {
+			if d, ok := readDocument(rows[i]); ok && d.carries(f.actions) && f.organization.claim(d.ID) {
+				f.document = d
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// ask makes a read that is needed to know what became of writes, as long as it may bring
+// something.
+func (f *flight) ask(op *apiv1.Operation, path string) (answer *broker.Answer, g *fault.Error) {
+	life := f.list.of.life
+	for range mostFailures {
+		if answer, g = f.do(life, op, path, nil); g == nil {
+			return answer, nil
+		}
+		if g.Kind == fault.Draining || !waited(life, max(g.RetryAfter, mostWait)) {
+			break
+		}
+	}
+	return nil, g
+}
+
+// lost is the fault of writes whose batch cannot be found out about.
+func (f *flight) lost(g *fault.Error) *fault.Error {
+	out := *g
+	out.Kind, out.Reason, out.RetryAfter = fault.OutcomeUnknown, "", 0
+	out.Detail = "the action batch that carried the write may have been executed or not, and reading what became of it failed: " + g.Detail + "; read the resource before repeating the write"
+	return &out
+}
+
+// confirm lets a batch begin that was posted unconfirmed. An empty ending says that it
+// has begun.
+func (f *flight) confirm() (ending, []string, error) {
+	life := f.list.of.life
+	body := fmt.Appendf(nil, `{"confirmed":true,"synchronous":%t}`, f.synchronous)
+	for range mostFailures {
+		if f.unsent.Err() != nil {
+			f.delete()
+			return unsent, nil, nil
+		}
+		answer, g := f.do(life, f.list.of.confirm, f.path(f.document.ID), body)
+		switch {
+		case g == nil:
+			if d, ok := readDocument(answer.Body); ok {
+				f.document = d
+			}
+		case g.Kind == fault.BadRequest && g.HTTPStatus != 0:
+			if f.delete() {
+				return refused, g.Messages, g
+			}
+		case g.Kind == fault.Draining:
+			return dropped, nil, g
+		case g.Kind == fault.BudgetExhausted || g.Kind == fault.RateLimited:
+			_ = waited(life, max(g.RetryAfter, time.Second))
+			continue
+		}
+		if f.document.Confirmed {
+			return "", nil, nil
+		}
+		// Whether it has begun is what the batch itself says.
+		answer, g = f.ask(f.list.of.read, f.path(f.document.ID))
+		if g != nil {
+			return unknown, nil, f.lost(g)
+		}
+		if d, ok := readDocument(answer.Body); ok {
+			f.document = d
+		}
+		if f.document.Confirmed {
+			return "", nil, nil
+		}
+	}
+	if f.delete() { // one that has been confirmed cannot be
+		return dropped, nil, &fault.Error{Kind: fault.Unreachable, Detail: "the action batch that carries the write could not be confirmed; nothing was done"}
+	}
+	return unknown, nil, f.lost(&fault.Error{Detail: "it could neither be confirmed nor deleted"})
+}
+
+// delete takes an unconfirmed batch away; it tells whether that worked, and so whether
+// it can never begin.
+func (f *flight) delete() bool {
+	_, g := f.do(f.list.of.life, f.list.of.remove, f.path(f.document.ID), nil)
+	return g == nil
+}
+
+// follow polls a batch that has begun until it has ended. The error says why it is
+// followed no more.
+func (f *flight) follow() error {
+	life := f.list.of.life
+	first, p := f.organization.pace()
+	begun := time.Now()
+	asked := begun
+	wait, polls, failures := first, 0, 0
+	for !f.document.ended() {
+		if time.Since(begun)+wait > f.list.of.config.Longest {
+			return &fault.Error{Kind: fault.DeadlineExceeded, Detail: fmt.Sprintf("the action batch has not ended in %s; it may still do so", f.list.of.config.Longest)}
+		}
+		if !waited(life, wait) {
+			return fault.Stopping("")
+		}
+		asked = time.Now()
+		polls++
+		answer, g := f.do(life, f.list.of.read, f.path(f.document.ID), nil)
+		if g != nil {
+			if failures++; failures >= mostFailures || g.Kind == fault.Draining {
+				return g
+			}
+			wait = max(p.wait(), g.RetryAfter)
+			continue
+		}
+		failures = 0
+		if d, ok := readDocument(answer.Body); ok {
+			f.document = d
+		}
+		wait = p.wait()
+	}
+	if polls > 0 {
+		f.organization.learn(asked.Sub(begun), polls == 1)
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package batch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// mostSingles is how many writes of a list go by themselves at once.
+const mostSingles = 10
+
+// A list is a list of writes on its way. Its writes go as long as somebody reads what
+// becomes of them; what is under way then is finished.
+type list struct {
+	of       *Batches
+	caller   string
+	validate bool
+	answers  bool
+	content  [sha256.Size]byte
+
+	mu      sync.Mutex
+	placed  []placed
+	items   []item
+	actions []Action
+	// index is where the plan's items stand in the list.
+	index []int
+	plan  *plan
+	// results are in the order in which they became known; known tells which writes
+	// have one.
+	results []Result
+	known   []bool
+	// under are the units under way, with the id of their batch where it is known.
+	under map[*unit]string
+	// asking counts those who wait for a place, by pool; singles the writes under way
+	// by themselves; refused how often in a row batches of a pool were refused for a
+	// reason that is not their actions.
+	asking, refused map[pool]int
+	singles         int
+	// parked are batches that are followed no more, and dropped units that could not be
+	// sent, until somebody reads the list again.
+	parked  []*flight
+	dropped map[*unit]error
+	changed chan struct{} // closed at each change
+
+	readers int
+	unsent  context.Context // ends when nobody reads: then nothing more is sent
+	stop    context.CancelFunc
+	// expires is when a named list is forgotten; zero while it is read.
+	expires time.Time
+}
+
+// A listKey is a caller's name of a list.
+type listKey struct{ caller, name string }
+
+// open gives the list that a request is, with one reader more: the one that is kept
+// under its name, or a new one.
+func (b *Batches) open(ctx context.Context, r Request) (*list, *fault.Error) {
+	content := contentOf(r)
+	if l, f := b.kept(r, content); l != nil || f != nil {
+		return l, f
+	}
+	all, f := b.place(ctx, r)
+	if f == nil && ctx.Err() != nil {
+		f = fault.Ended("", ctx.Err(), "looking up whose the writes of the list are")
+	}
+	if f != nil {
+		return nil, f
+	}
+	l := &list{
+		of: b, caller: r.Caller, validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
+		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
+		dropped: make(map[*unit]error), changed: make(chan struct{}),
+	}
+	l.prepare(r.Writes)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.Name != "" {
+		key := listKey{r.Caller, r.Name}
+		if other := b.lists[key]; other != nil { // it came meanwhile
+			return other.joined(content)
+		}
+		if f := b.room(r); f != nil {
+			return nil, f
+		}
+		b.lists[key] = l
+	}
+	return l.joined(content)
+}
+
+// kept gives the list of that name, where there is one.
+func (b *Batches) kept(r Request, content [sha256.Size]byte) (*list, *fault.Error) {
+	if r.Name == "" {
+		return nil, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.lists[listKey{r.Caller, r.Name}]
+	if l == nil {
+		return nil, nil
+	}
+	return l.joined(content)
+}
+
+// joined adds a reader who has sent this content.
+func (l *list) joined(content [sha256.Size]byte) (*list, *fault.Error) {
+	if l.content != content {
+		return nil, &fault.Error{Kind: fault.BadRequest, Reason: "IDEMPOTENCY_KEY_REUSED", Field: "meraki-idempotency-key",
+			Detail: "another list of writes was sent under this idempotency key; nothing was sent; give each list a key of its own"}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expires = time.Time{}
+	if l.readers++; l.readers == 1 {
+		l.unsent, l.stop = context.WithCancel(l.of.life)
+	}
+	return l, nil
+}
+
+// room forgets named lists whose time is over, and says whether one more can be kept;
+// with the lock of the Batches held.
+func (b *Batches) room(r Request) *fault.Error {
+	now := time.Now()
+	all, own := len(r.Writes), len(r.Writes)
+	for key, l := range b.lists {
+		l.mu.Lock()
+		over := !l.expires.IsZero() && now.After(l.expires)
+		l.mu.Unlock()
+		if over {
+			delete(b.lists, key)
+			continue
+		}
+		if all += len(l.known); key.caller == r.Caller {
+			own += len(l.known)
+		}
+	}
+	if all <= b.config.Kept && own <= b.config.CallerKept {
+		return nil
+	}
+	return &fault.Error{Kind: fault.BudgetExhausted, Reason: "OUTCOMES_FULL", RetryAfter: time.Minute,
+		Detail: "too many outcomes of lists of writes are kept already; nothing was sent; come back later, or send the list without an idempotency key"}
+}
+
+// contentOf is the digest of what a list asks for.
+func contentOf(r Request) (out [sha256.Size]byte) {
+	h := sha256.New()
+	put := func(texts ...string) {
+		for _, t := range texts {
+			_ = binary.Write(h, binary.BigEndian, int64(len(t))) // a hash takes everything
+			_, _ = h.Write([]byte(t))
+		}
+	}
+	put(fmt.Sprint(r.ValidateOnly, r.Answers))
+	for i := range r.Writes {
+		w := &r.Writes[i]
+		put(w.ID, w.Group, w.Call.Operation.GetId(), w.Call.Path, w.Call.Query, string(w.Call.Body))
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// prepare makes the plan. A write whose owner or key could not be found has failed, and
+// with it its group is not tried.
+func (l *list) prepare(writes []Write) {
+	broken := make(map[string]string)
+	for i, p := range l.placed {
+		if g := writes[i].Group; p.err != nil && g != "" && broken[g] == "" {
+			broken[g] = writes[i].ID
+		}
+	}
+	groups := make(map[string]int)
+	for i, p := range l.placed {
+		g := writes[i].Group
+		switch {
+		case p.err != nil:
+			l.result(Result{Index: i, State: Failed, Resource: writes[i].Call.Path, Err: p.err})
+			continue
+		case broken[g] != "":
+			l.result(Result{Index: i, State: NotTried, Resource: p.call.Path, Err: &fault.Error{
+				Kind: fault.Conflict, Reason: reasonGroup, Operation: p.call.Operation.GetId(),
+				Detail: fmt.Sprintf("write %q of the same group has failed, so that nothing of the group was sent", broken[g]),
+			}})
+			continue
+		}
+		it := item{path: p.call.Path, creates: creates(p.call.Operation), bytes: len(p.call.Body) + len(p.call.Path)}
+		action, ok := actionOf(p.call)
+		if ok && p.organization != "" {
+			it.carried, it.pool = true, pool{p.organization, p.call.Key.Partition()}
+		}
+		if g != "" {
+			if groups[g] == 0 {
+				groups[g] = len(groups) + 1
+			}
+			it.group = groups[g]
+		}
+		l.items, l.actions, l.index = append(l.items, it), append(l.actions, action), append(l.index, i)
+	}
+	l.plan = newPlan(l.items)
+}
+
+const reasonGroup = "GROUP_NOT_DONE"
+
+// result puts down what became of a write, with the lock held.
+func (l *list) result(r Result) {
+	l.results = append(l.results, r)
+	l.known[r.Index] = true
+}
+
+// tell wakes the readers, with the lock held.
+func (l *list) tell() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// advance begins what may go now, with the lock held.
+func (l *list) advance() {
+	for l.unsent.Err() == nil {
+		began := false
+		for l.singles < mostSingles {
+			u := l.plan.single()
+			if u == nil {
+				break
+			}
+			began = l.single(u) || began
+		}
+		for _, key := range l.plan.keys {
+			if len(l.under) == 0 && l.plan.onlyOne(key) && !l.validate {
+				l.plan.batch(key) // nothing will join it: it goes by itself
+				began = began || len(l.plan.singles) > 0
+			}
+			for l.asking[key] < min(l.plan.wants(key), l.of.config.Places) {
+				l.asking[key]++
+				if !l.of.runs(func() { l.ask(key) }) {
+					l.asking[key]--
+					break
+				}
+			}
+		}
+		if !began || l.singles >= mostSingles {
+			return
+		}
+	}
+}
+
+// ask waits for a place, and fills it with what may go then.
+func (l *list) ask(key pool) {
+	o := l.of.of(key.organization)
+	l.mu.Lock()
+	unsent := l.unsent
+	l.mu.Unlock()
+	leave, err := o.take(unsent, l.caller)
+	l.mu.Lock()
+	l.asking[key]--
+	var units []*unit
+	if err == nil {
+		units = l.carried(key, l.plan.batch(key))
+	}
+	if len(units) == 0 {
+		l.advance() // what was alone goes by itself now, or somebody reads again
+		l.tell()
+		l.mu.Unlock()
+		if err == nil {
+			leave()
+		}
+		return
+	}
+	f := l.flight(o, key, units)
+	l.mu.Unlock()
+	f.run(leave)
+}
+
+// carried gives the units of a batch that one is tried with: all, or where the pool's
+// batches are refused whatever is in them, the groups, which have no other way.
+func (l *list) carried(key pool, units []*unit) (left []*unit) {
+	if l.refused[key] < mostRefusals || l.validate {
+		return units
+	}
+	for _, u := range units {
+		if u.group {
+			left = append(left, u)
+		} else {
+			l.plan.itself(u)
+		}
+	}
+	return left
+}
+
+// single begins a unit that goes by itself, with the lock held; false where it is
+// settled already.
+func (l *list) single(u *unit) bool {
+	if l.validate {
+		it := l.items[u.members[0]]
+		if !it.carried {
+			l.settle(u, Result{State: NotTried, Err: &fault.Error{
+				Kind: fault.NotImplemented, Reason: "NOT_BATCHABLE", Operation: l.call(u.members[0]).Operation.GetId(),
+				Detail: "no action batch carries this operation, so that it cannot be checked without making it; nothing was sent",
+			}})
+			return true
+		}
+		l.singles++
+		f := l.flight(l.of.of(it.pool.organization), it.pool, []*unit{u})
+		f.alone = true
+		l.of.runs(func() { f.run(func() {}) })
+		return true
+	}
+	l.singles++
+	l.under[u] = ""
+	unsent := l.unsent
+	return l.of.runs(func() { l.alone(unsent, u) })
+}
+
+// settle puts down what became of the writes of a unit, and takes it out of the plan,
+// with the lock held.
+func (l *list) settle(u *unit, r Result) {
+	for _, m := range u.members {
+		r.Index = l.index[m]
+		if r.Resource == "" || len(u.members) > 1 {
+			r.Resource = l.items[m].path
+		}
+		l.result(r)
+	}
+	delete(l.under, u)
+	l.plan.done(u)
+}

@@ -1,0 +1,214 @@
+package batch
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// TestCallerLeaves: what has not been sent is not sent, what has been sent is finished,
+// and the list under its key goes on from there.
+func TestCallerLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		b := build(t, d, 3)
+		defer b.Close()
+		r := Request{Name: "key", Writes: portWrites("1", 1000, nil)}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		states := make(map[State]int)
+		for _, x := range apply(t, b, ctx, r) {
+			states[x.State]++
+			if x.State == Pending && x.Batch == "" {
+				t.Errorf("%+v", x)
+			}
+		}
+		if states[Done] != 300 || states[Pending] != 300 || states[NotTried] != 400 {
+			t.Errorf("%v", states)
+		}
+		time.Sleep(time.Minute)
+		if n := len(d.executed); n != 600 {
+			t.Errorf("%d writes are done a minute after", n)
+		}
+		for range 2 {
+			for id, x := range apply(t, b, t.Context(), r) {
+				if x.State != Done {
+					t.Fatalf("%s: %+v", id, x)
+				}
+			}
+		}
+		for path, n := range d.executed {
+			if n != 1 {
+				t.Errorf("%s was written %d times", path, n)
+			}
+		}
+		other := Request{Caller: "me", Name: "key", Writes: portWrites("1", 999, nil)}
+		if err := b.Apply(t.Context(), t.Context(), other, nil); fault.As(err).ReasonCode() != "IDEMPOTENCY_KEY_REUSED" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestLongBatchesArePending: they have not failed, and are followed again for who asks
+// again.
+func TestLongBatchesArePending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		d.takes = time.Hour
+		b := build(t, d, 3)
+		defer b.Close()
+		writes := portWrites("1", 150, nil)
+		writes = append(writes, Write{ID: "after", Call: call("updateDeviceSwitchPort", writes[0].Call.Path, `{}`)})
+		r := Request{Name: "key", Writes: writes}
+		for id, x := range apply(t, b, t.Context(), r) {
+			if want := map[bool]State{true: NotTried, false: Pending}[id == "after"]; x.State != want || x.Err == nil || want == Pending && x.Batch == "" {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		time.Sleep(time.Hour)
+		for id, x := range apply(t, b, t.Context(), r) {
+			if x.State != Done {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		if d.executed[writes[0].Call.Path] != 2 || d.executed[writes[1].Call.Path] != 1 {
+			t.Error("written twice")
+		}
+	})
+}
+
+// TestValidateOnly changes nothing, names what is wrong, and leaves no batch behind.
+func TestValidateOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		d.atPost = true
+		b := build(t, d, 3)
+		defer b.Close()
+		writes := portWrites("1", 101, func(i int) bool { return i == 17 || i == 80 })
+		writes = append(writes, Write{ID: "reboot", Call: call("rebootDevice", "/devices/Q1-1/reboot", "")})
+		for id, r := range apply(t, b, t.Context(), Request{ValidateOnly: true, Writes: writes}) {
+			want := map[string]State{"17": Failed, "80": Failed, "reboot": NotTried}[id]
+			if want == 0 {
+				want = Valid
+			}
+			if r.State != want {
+				t.Errorf("%s: %+v", id, r)
+			}
+		}
+		if len(d.batches) != 0 || len(d.executed) != 0 {
+			t.Errorf("%d batches and %d writes are left", len(d.batches), len(d.executed))
+		}
+	})
+}
+
+// TestWrongLists are refused as a whole, and nothing is sent.
+func TestWrongLists(t *testing.T) {
+	t.Parallel()
+	d := newFake()
+	b := build(t, d, 3)
+	defer b.Close()
+	change := func(n int, how func([]Write)) []Write {
+		w := portWrites("1", n, nil)
+		if how != nil {
+			how(w)
+		}
+		return w
+	}
+	for want, writes := range map[string][]Write{
+		"no writes":            nil,
+		"10001 writes":         change(10_001, nil),
+		"has an id of 0 bytes": change(2, func(w []Write) { w[1].ID = "" }),
+		`has the id "0"`:       change(2, func(w []Write) { w[1].ID = "0" }),
+		"more than 100 writes": change(101, func(w []Write) {
+			for i := range w {
+				w[i].Group = "g"
+			}
+		}),
+		"no action batch carries": change(2, func(w []Write) {
+			w[1] = Write{ID: "x", Group: "g", Call: call("rebootDevice", "/devices/Q1-1/reboot", "")}
+		}),
+		"not in one organization": change(2, func(w []Write) {
+			w[0].Group, w[1].Group = "g", "g"
+			w[1].Call = call("updateDeviceSwitchPort", "/devices/Q2-1/switch/ports/1", "{}")
+		}),
+	} {
+		err := b.Apply(t.Context(), t.Context(), Request{Writes: writes}, func([]Result) error { t.Error("a result"); return nil })
+		if f := fault.As(err); f == nil || f.Kind != fault.BadRequest || !strings.Contains(f.Detail, want) || !strings.HasPrefix(f.Field, "writes") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	if n := d.requests(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestOwnersThatAreNotFound fail their own writes, and their groups with them.
+func TestOwnersThatAreNotFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		b := build(t, d, 3)
+		defer b.Close()
+		writes := portWrites("1", 30, nil)
+		writes[4].Call = call("updateDeviceSwitchPort", "/devices/Qunknown/switch/ports/1", "{}")
+		writes[4].Group, writes[5].Group = "g", "g"
+		out := apply(t, b, t.Context(), Request{Writes: writes})
+		if out["4"].State != Failed || fault.As(out["4"].Err).Kind != fault.NotFound || out["5"].State != NotTried || out["6"].State != Done {
+			t.Errorf("%+v", out)
+		}
+	})
+}
+
+// TestKeysThatMayMakeNoBatches: the writes go by themselves.
+func TestKeysThatMayMakeNoBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		d.fate = func(op string, n int) (bool, *fault.Error) {
+			no := op == "createOrganizationActionBatch"
+			return !no, lostIf(no, &fault.Error{Kind: fault.Forbidden, HTTPStatus: 403})
+		}
+		b := build(t, d, 3)
+		defer b.Close()
+		for id, r := range apply(t, b, t.Context(), Request{Writes: portWrites("1", 300, nil)}) {
+			if r.State != Done {
+				t.Errorf("%s: %+v", id, r)
+			}
+		}
+		if n := d.calls["createOrganizationActionBatch"]; n > 8 {
+			t.Errorf("%d batches were tried", n)
+		}
+	})
+}
+
+// TestKeptListsAreBounded: a new name is refused while the outcomes of others are kept,
+// and taken when their time is over.
+func TestKeptListsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		b, err := New(Config{Contract: theContract(), Dashboard: d, Kept: 100, CallerKept: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		apply(t, b, t.Context(), Request{Caller: "a", Name: "first", Writes: portWrites("1", 30, nil)})
+		for _, caller := range []string{"a", "b"} {
+			r := Request{Caller: caller, Name: "second", Writes: portWrites("1", 30, nil)}
+			err := b.Apply(t.Context(), t.Context(), r, func([]Result) error { return nil })
+			if refused := fault.As(err) != nil && fault.As(err).ReasonCode() == "OUTCOMES_FULL"; refused != (caller == "a") {
+				t.Errorf("%s: %v", caller, err)
+			}
+		}
+		apply(t, b, t.Context(), Request{Caller: "a", Writes: portWrites("1", 30, nil)}) // without a name nothing is kept
+		time.Sleep(25 * time.Hour)
+		apply(t, b, t.Context(), Request{Caller: "a", Name: "second", Writes: portWrites("1", 30, nil)})
+	})
+}
