@@ -53,6 +53,9 @@ var allowed = map[string][]string{
 	"ratelimit":               {},
 	"ratelimit/ratelimittest": {"ratelimit"},
 	"ratelimit/redis":         {"ratelimit"},
+	// Tests alone, and what says so.
+	"deploy/mesh":             {},
+	"deploy/rest":             {},
 	"service/store":           {},
 	"service/store/storetest": {},
 }
