@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,55 @@ func TestCallerLeaves(t *testing.T) {
 		other := Request{Caller: "me", Name: "key", Writes: portWrites("1", 999, nil)}
 		if err := b.Apply(t.Context(), t.Context(), other, nil); fault.As(err).ReasonCode() != "IDEMPOTENCY_KEY_REUSED" {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestCallerLeavesBeforeASlot: a batch that waits for one is not sent when its caller
+// leaves, and is when the list comes again.
+func TestCallerLeavesBeforeASlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		busy := true
+		d.fate = func(string, int) (bool, *fault.Error) {
+			return !busy, lostIf(busy, &fault.Error{Kind: fault.BudgetExhausted, RetryAfter: time.Hour})
+		}
+		b := build(t, d, 3)
+		defer b.Close()
+		writes := append(portWrites("1", 150, nil), Write{ID: "reboot", Call: call("rebootDevice", "/devices/Q1-99/reboot", "")})
+		r := Request{Name: "key", Writes: writes}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		for id, x := range apply(t, b, ctx, r) {
+			if x.State != NotTried || fault.As(x.Err).Kind != fault.DeadlineExceeded {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		busy = false
+		for id, x := range apply(t, b, t.Context(), r) {
+			if x.State != Done {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+	})
+}
+
+// TestCallerThatCannotBeTold: when a result reaches nobody, nothing more is sent.
+func TestCallerThatCannotBeTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		b := build(t, d, 3)
+		defer b.Close()
+		gone := errors.New("gone")
+		err := b.Apply(t.Context(), t.Context(), Request{Caller: "me", Writes: portWrites("1", 2000, nil)}, func([]Result) error { return gone })
+		if !errors.Is(err, gone) {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		if n := len(d.executed); n > 700 {
+			t.Errorf("%d writes are made", n)
 		}
 	})
 }
