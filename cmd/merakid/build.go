@@ -18,6 +18,7 @@ import (
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/batch"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/credential"
@@ -120,8 +121,12 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
+	batches, err := batch.New(batch.Config{Contract: contracts, Dashboard: b, Places: c.Budget.ActionBatches, Observer: metrics})
+	if err != nil {
+		return nil, err
+	}
 	d.server, err = service.New(service.Config{
-		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Metrics: metrics, Log: log,
+		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Batches: batches, Metrics: metrics, Log: log,
 		Reflect: config.Loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(&c, transport, log),

@@ -121,6 +121,10 @@ type Budget struct {
 	CautiousRate float64 `yaml:"cautious_rate" jsonschema:"minimum=0.01"`
 	// Deadline of a call that comes without one. Default 60s.
 	Deadline Duration `yaml:"deadline"`
+	// ActionBatches is how many of the five action batches that an organization may
+	// have under way a replica takes for lists of writes: see docs/batches.md. Default
+	// 3, which leaves some for other applications.
+	ActionBatches int `yaml:"action_batches" jsonschema:"minimum=1,maximum=5"`
 }
 
 // Drain says how a replica stops.

@@ -28,6 +28,7 @@ func Default() *Config {
 		Budget: Budget{
 			Rate: dashboardLimit.Rate, Share: 1, Burst: 8, Jitter: Duration(200 * time.Millisecond),
 			AddressRate: addressLimit.Rate, CautiousRate: 1, Deadline: Duration(time.Minute),
+			ActionBatches: 3,
 		},
 		Store:           Store{Prefix: "merakibroker"},
 		Drain:           Drain{Timeout: Duration(75 * time.Second)},
