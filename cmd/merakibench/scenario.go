@@ -43,6 +43,7 @@ func scenarios() []scenario {
 		{"footprint-tls", "The same with TLS to the Dashboard, as it is in production.", overTLS(footprint)},
 		{"address-limit", "100 calls a second of twelve organizations, as many as the Dashboard takes of one address: what the broker takes of a processor.", addressLimit},
 		{"stream", "5000 rows through a stream: when pages are asked for, and what a client that stops reading costs.", streamRows},
+		{"batches", "5,000 writes of switch ports in one organization, as one list with all five action batches, and each by itself at the full budget.", batches},
 		{"organizations", "Ever more organizations at 10 calls a second each, limits on, until the machine does not carry them.", organizations},
 		{"idle", "Start and stand there: how soon it serves, and what memory it takes.", idle},
 	}
