@@ -1,7 +1,8 @@
 """A tour of what a caller of the broker does, in Python.
 
-A typed read, a collection page by page, a write that clears a field, a failure
-with its details, a deadline, and trying again when told to. It checks what it
+A typed read, a collection page by page, a write that clears a field, many writes
+as few requests, a job from its start to its end, a failure with its details, a
+deadline, and trying again when told to. It checks what it
 sees and exits with 1 when something is not as promised:
 
     go run ./cmd/merakid -sandbox &
@@ -19,6 +20,7 @@ from concurrent import futures
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from merakibroker import broker, devices, organizations, wireless
@@ -63,7 +65,7 @@ def read(stub: organizations.OrganizationsServiceStub) -> str:
     return reply.items[0].id
 
 
-def pages(stub: organizations.OrganizationsServiceStub, organization: str) -> str:
+def pages(stub: organizations.OrganizationsServiceStub, organization: str) -> list[str]:
     """A collection page by page. The broker stops fetching when nobody reads."""
     request = organizations.GetOrganizationDevicesRequest(organization_id=organization, per_page=7)
     sizes: list[int] = []
@@ -73,7 +75,7 @@ def pages(stub: organizations.OrganizationsServiceStub, organization: str) -> st
         serials.update(d.serial for d in page.items)
     expect(sizes == [7, 7, 6] and len(serials) == 20, f"the sandbox's 20 devices are 3 pages of 7; got pages of {sizes}")
     print(f"pages: {len(serials)} devices in {len(sizes)} pages")
-    return max(serials)
+    return sorted(serials)
 
 
 def write(stub: devices.DevicesServiceStub, serial: str) -> None:
@@ -121,6 +123,29 @@ def read_modify_write(stub: wireless.WirelessServiceStub, network: str) -> None:
     before.name = "lounge"
     expect(before == after, f"wrote back {before!r} and read {after!r}")
     print(f'read, modify, write: the SSID is now "{after.name}", and all else as before')
+
+
+def many(stub: broker.BatchServiceStub, serials: list[str]) -> None:
+    """Writes as few requests. Each has an outcome of its own: here one of three is about a device that is not there."""
+    nowhere = "Q2XX-XXXX-XXXX"
+    writes: list[broker.Write] = []
+    for serial in [*serials, nowhere]:
+        request = Any()
+        request.Pack(devices.UpdateDeviceRequest(serial=serial, name="shelf 4"))
+        writes.append(broker.Write(id=serial, request=request))
+    outcomes = {o.id: o for o in stub.ApplyWrites(broker.ApplyWritesRequest(writes=writes), timeout=30)}
+    batches = {outcomes[serial].done.action_batch_id for serial in serials}
+    expect(len(batches) == 1 and "" not in batches, f"two writes in one action batch were meant, not {outcomes}")
+    expect(outcomes[nowhere].failed.code == grpc.StatusCode.NOT_FOUND.value[0], f"expected NOT_FOUND, got {outcomes[nowhere]}")
+    print(f"many writes: {len(serials)} done in action batch {batches.pop()}, 1 failed by itself")
+
+
+def job(stub: devices.DevicesServiceStub, serial: str) -> None:
+    """Starts a live tool and follows it to its end, with one call."""
+    request = devices.CreateDeviceLiveToolsPingRequest(serial=serial, target="198.51.100.7")
+    states = [state.status for state in stub.RunDeviceLiveToolsPing(request, timeout=60)]
+    expect(states[-1:] == ["complete"], f"the ping went through {states}")
+    print(f"job: the ping is {states[-1]} after {len(states)} states")
 
 
 def failure(stub: devices.DevicesServiceStub) -> None:
@@ -180,11 +205,13 @@ def main(address: str) -> None:
         organizations_stub = organizations.OrganizationsServiceStub(channel)
         devices_stub = devices.DevicesServiceStub(channel)
         organization = read(organizations_stub)
-        serial = pages(organizations_stub, organization)
+        *_, other, serial = pages(organizations_stub, organization)
         write(devices_stub, serial)
         request = organizations.GetOrganizationNetworksRequest(organization_id=organization)
         network = organizations_stub.GetOrganizationNetworks(request, timeout=30).items[0].id
         read_modify_write(wireless.WirelessServiceStub(channel), network)
+        many(broker.BatchServiceStub(channel), [other, serial])
+        job(devices_stub, serial)
         failure(devices_stub)
         deadline(devices_stub, serial)
         retry(organizations_stub, organization)

@@ -1,7 +1,8 @@
 // A tour of what a caller of the broker does, in TypeScript on Node: a typed
-// read, a collection page by page, a write that clears a field, a failure with
-// its details, a deadline, and trying again when told to. It checks what it sees
-// and exits with 1 when something is not as promised:
+// read, a collection page by page, a write that clears a field, many writes as few
+// requests, a job from its start to its end, a failure with its details, a deadline,
+// and trying again when told to. It checks what it sees and exits with 1 when
+// something is not as promised:
 //
 //	go run ./cmd/merakid -sandbox &
 //	npm install dist/merakibroker-1.73.0.tgz @grpc/grpc-js
@@ -9,7 +10,9 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { create, equals, isFieldSet, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { anyPack } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
+import { BatchService, type ApplyWritesResponse } from "merakibroker/broker";
 import { DevicesService } from "merakibroker/devices";
 import { failureOf } from "merakibroker/failure";
 import { Channel } from "merakibroker/grpc-js";
@@ -20,6 +23,7 @@ const channel = new Channel(process.argv[2] ?? "127.0.0.1:50051");
 const organizations = channel.service(OrganizationsService);
 const devices = channel.service(DevicesService);
 const wireless = channel.service(WirelessService);
+const batches = channel.service(BatchService);
 const timeoutMs = 30_000;
 
 // A typed RPC. The reply's headers say what it cost.
@@ -36,7 +40,7 @@ async function read(): Promise<string> {
 }
 
 // A collection page by page. The broker stops fetching when nobody reads.
-async function pages(organizationId: string): Promise<string> {
+async function pages(organizationId: string): Promise<string[]> {
   const sizes: number[] = [];
   const serials = new Set<string>();
   for await (const page of organizations.streamOrganizationDevices({ organizationId, perPage: 7n }, { timeoutMs })) {
@@ -50,7 +54,7 @@ async function pages(organizationId: string): Promise<string> {
     assert.equal(page.items.length, 3);
     break;
   }
-  return [...serials].sort().pop()!;
+  return [...serials].sort();
 }
 
 // Sets fields, then clears one: nullFields names what is sent as JSON null.
@@ -95,6 +99,32 @@ async function readModifyWrite(organizationId: string): Promise<void> {
   console.log(`read, modify, write: the SSID is now "${after.name}", and all else as before`);
 }
 
+// Writes as few requests. Each has an outcome of its own: here one of three is
+// about a device that is not there.
+async function many(serials: string[]): Promise<void> {
+  const nowhere = "Q2XX-XXXX-XXXX";
+  const { input } = DevicesService.method.updateDevice;
+  const writes = [...serials, nowhere].map((serial) => ({ id: serial, request: anyPack(input, create(input, { serial, name: "shelf 4" })) }));
+  const outcomes = new Map<string, ApplyWritesResponse["outcome"]>();
+  for await (const { id, outcome } of batches.applyWrites({ writes }, { timeoutMs })) outcomes.set(id, outcome);
+  const carriers = new Set(serials.map((serial) => {
+    const outcome = outcomes.get(serial);
+    return outcome?.case === "done" ? outcome.value.actionBatchId : "";
+  }));
+  assert(carriers.size === 1 && !carriers.has(""), "two writes in one action batch were meant");
+  const failed = outcomes.get(nowhere);
+  assert(failed?.case === "failed" && failed.value.code === status.NOT_FOUND, "the third is not found");
+  console.log(`many writes: ${serials.length} done in action batch ${[...carriers][0]}, 1 failed by itself`);
+}
+
+// Starts a live tool and follows it to its end, with one call.
+async function job(serial: string): Promise<void> {
+  const states: (string | undefined)[] = [];
+  for await (const state of devices.runDeviceLiveToolsPing({ serial, target: "198.51.100.7" }, { timeoutMs })) states.push(state.status);
+  assert.equal(states.at(-1), "complete");
+  console.log(`job: the ping is complete after ${states.length} states`);
+}
+
 async function failure(): Promise<void> {
   const error = await devices.getDevice({ serial: "Q2XX-XXXX-XXXX" }, { timeoutMs }).then(() => undefined, (e: unknown) => e);
   const f = failureOf(error);
@@ -134,9 +164,12 @@ async function retry(organizationId: string): Promise<void> {
 
 try {
   const organization = await read();
-  const serial = await pages(organization);
+  const serials = (await pages(organization)).slice(-2);
+  const serial = serials[1]!;
   await write(serial);
   await readModifyWrite(organization);
+  await many(serials);
+  await job(serial);
   await failure();
   await deadline(serial);
   await retry(organization);

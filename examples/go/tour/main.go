@@ -1,6 +1,6 @@
 // A tour of what a caller of the broker does: a typed read, a collection page by
-// page, a write that clears a field, a failure with its details, a deadline, and
-// trying again when told to. It checks what it sees and exits with 1 when
+// page, a write that clears a field, many writes as few requests, a job from its start
+// to its end, a failure with its details, a deadline, and trying again when told to. It checks what it sees and exits with 1 when
 // something is not as promised, so it serves as a test against the sandbox:
 //
 //	go run ./cmd/merakid -sandbox &
@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	broker "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	devices "github.com/merakibroker/merakibroker/gen/meraki/devices/v1"
 	organizations "github.com/merakibroker/merakibroker/gen/meraki/organizations/v1"
 	wireless "github.com/merakibroker/merakibroker/gen/meraki/wireless/v1"
@@ -42,8 +43,9 @@ type visitor struct {
 	organizations organizations.OrganizationsServiceClient
 	devices       devices.DevicesServiceClient
 	wireless      wireless.WirelessServiceClient
+	batches       broker.BatchServiceClient
 	// Learned on the way.
-	organization, serial string
+	organization, serial, other string
 }
 
 func tour(address string) error {
@@ -57,6 +59,7 @@ func tour(address string) error {
 		organizations: organizations.NewOrganizationsServiceClient(conn),
 		devices:       devices.NewDevicesServiceClient(conn),
 		wireless:      wireless.NewWirelessServiceClient(conn),
+		batches:       broker.NewBatchServiceClient(conn),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -65,7 +68,7 @@ func tour(address string) error {
 		show func(context.Context) error
 	}{
 		{"read", v.read}, {"pages", v.pages}, {"write", v.write}, {"read, modify, write", v.readModifyWrite},
-		{"failure", v.failure}, {"deadline", v.deadline}, {"retry as told", v.retry},
+		{"many writes", v.many}, {"job", v.job}, {"failure", v.failure}, {"deadline", v.deadline}, {"retry as told", v.retry},
 	} {
 		if err := stop.show(ctx); err != nil {
 			return fmt.Errorf("%s: %w", stop.name, err)
@@ -104,7 +107,7 @@ func (v *visitor) pages(ctx context.Context) error {
 		pages++
 		for _, d := range page.GetItems() {
 			seen[d.GetSerial()] = true
-			v.serial = d.GetSerial()
+			v.serial, v.other = d.GetSerial(), v.serial
 		}
 	}
 	if !errors.Is(err, io.EOF) {

@@ -1,5 +1,11 @@
 package tour;
 
+import com.google.protobuf.Any;
+import com.merakibroker.broker.v1.ApplyWritesRequest;
+import com.merakibroker.broker.v1.ApplyWritesResponse;
+import com.merakibroker.broker.v1.BatchServiceGrpc;
+import com.merakibroker.broker.v1.Write;
+import com.merakibroker.devices.v1.CreateDeviceLiveToolsPingRequest;
 import com.merakibroker.devices.v1.DevicesServiceGrpc;
 import com.merakibroker.devices.v1.GetDeviceRequest;
 import com.merakibroker.devices.v1.UpdateDeviceRequest;
@@ -17,7 +23,9 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
@@ -25,8 +33,9 @@ import java.util.concurrent.Executors;
 
 /**
  * A tour of what a caller of the broker does: a typed read, a collection page by page, a write that
- * clears a field, a failure with its details, a deadline, and trying again when told to. It checks
- * what it sees, and fails when something is not as promised.
+ * clears a field, many writes as few requests, a job from its start to its end, a failure with its
+ * details, a deadline, and trying again when told to. It checks what it sees, and fails when
+ * something is not as promised.
  */
 public final class Tour {
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
@@ -34,11 +43,13 @@ public final class Tour {
   private final OrganizationsServiceGrpc.OrganizationsServiceBlockingStub organizations;
   private final DevicesServiceGrpc.DevicesServiceBlockingStub devices;
   private final WirelessServiceGrpc.WirelessServiceBlockingStub wireless;
+  private final BatchServiceGrpc.BatchServiceBlockingStub batches;
 
   private Tour(ManagedChannel channel) {
     organizations = OrganizationsServiceGrpc.newBlockingStub(channel);
     devices = DevicesServiceGrpc.newBlockingStub(channel);
     wireless = WirelessServiceGrpc.newBlockingStub(channel);
+    batches = BatchServiceGrpc.newBlockingStub(channel);
   }
 
   public static void main(String[] args) throws Exception {
@@ -49,9 +60,12 @@ public final class Tour {
     try {
       Tour tour = new Tour(channel);
       String organization = tour.read();
-      String serial = tour.pages(organization);
+      TreeSet<String> serials = tour.pages(organization);
+      String serial = serials.last();
       tour.write(serial);
       tour.readModifyWrite(organization);
+      tour.many(List.of(serials.lower(serial), serial));
+      tour.job(serial);
       tour.failure();
       tour.deadline(serial);
       tour.retry(organization);
@@ -76,7 +90,7 @@ public final class Tour {
   }
 
   /** A collection page by page. The broker stops fetching when nobody reads. */
-  private String pages(String organization) {
+  private TreeSet<String> pages(String organization) {
     var request = GetOrganizationDevicesRequest.newBuilder().setOrganizationId(organization).setPerPage(7).build();
     List<Integer> sizes = new ArrayList<>();
     TreeSet<String> serials = new TreeSet<>();
@@ -86,7 +100,7 @@ public final class Tour {
     });
     expect(sizes.equals(List.of(7, 7, 6)), "the sandbox's 20 devices are 3 pages of 7; got pages of " + sizes);
     System.out.printf("pages: %d devices in %d pages%n", serials.size(), sizes.size());
-    return serials.last();
+    return serials;
   }
 
   /** Sets fields, then clears one: null_fields names what is sent as JSON null. */
@@ -112,6 +126,34 @@ public final class Tour {
     var after = wireless.withDeadlineAfter(TIMEOUT).getNetworkWirelessSsid(read);
     expect(after.equals(before.toBuilder().setName("lounge").build()), "wrote back " + before + " and read " + after);
     System.out.printf("read, modify, write: the SSID is now \"%s\", and all else as before%n", after.getName());
+  }
+
+  /** Writes as few requests. Each has an outcome of its own: here one of three is about a device that is not there. */
+  private void many(List<String> serials) {
+    String nowhere = "Q2XX-XXXX-XXXX";
+    List<String> all = new ArrayList<>(serials);
+    all.add(nowhere);
+    var list = ApplyWritesRequest.newBuilder();
+    for (String serial : all) {
+      var request = UpdateDeviceRequest.newBuilder().setSerial(serial).setName("shelf 4").build();
+      list.addWrites(Write.newBuilder().setId(serial).setRequest(Any.pack(request)));
+    }
+    Map<String, ApplyWritesResponse> outcomes = new HashMap<>();
+    batches.withDeadlineAfter(TIMEOUT).applyWrites(list.build()).forEachRemaining(outcome -> outcomes.put(outcome.getId(), outcome));
+    String batch = outcomes.get(serials.get(0)).getDone().getActionBatchId();
+    expect(!batch.isEmpty() && batch.equals(outcomes.get(serials.get(1)).getDone().getActionBatchId()),
+        "two writes in one action batch were meant, not " + outcomes);
+    expect(outcomes.get(nowhere).getFailed().getCode() == Status.Code.NOT_FOUND.value(), "expected NOT_FOUND, got " + outcomes.get(nowhere));
+    System.out.printf("many writes: %d done in action batch %s, 1 failed by itself%n", serials.size(), batch);
+  }
+
+  /** Starts a live tool and follows it to its end, with one call. */
+  private void job(String serial) {
+    var request = CreateDeviceLiveToolsPingRequest.newBuilder().setSerial(serial).setTarget("198.51.100.7").build();
+    List<String> states = new ArrayList<>();
+    devices.withDeadlineAfter(TIMEOUT).runDeviceLiveToolsPing(request).forEachRemaining(state -> states.add(state.getStatus()));
+    expect(!states.isEmpty() && states.get(states.size() - 1).equals("complete"), "the ping went through " + states);
+    System.out.printf("job: the ping is complete after %d states%n", states.size());
   }
 
   private void failure() {
