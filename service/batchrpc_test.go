@@ -166,7 +166,7 @@ func (h *harness) callStatus(t testing.TB, w *brokerv1.Write) (string, error) {
 	return status.Convert(err).Message(), err
 }
 
-// TestApplyWritesUnderFaults: one request in ten fails in any way, and no write is made
+// TestApplyWritesUnderFaults: one request in seven fails, in every way there is, and no write is made
 // twice; what is said of each is what the sandbox has.
 func TestApplyWritesUnderFaults(t *testing.T) {
 	t.Parallel()
@@ -180,7 +180,7 @@ func TestApplyWritesUnderFaults(t *testing.T) {
 			"network_id": h.sandbox.NetworkID(0, i%3), "name": fmt.Sprint("policy ", i),
 		}))
 	}
-	if err := h.sandbox.SetFaults(sandbox.Mix{Share: 0.1, Kinds: sandbox.Alike(sandbox.TransientFaults())}); err != nil {
+	if err := h.sandbox.SetFaults(sandbox.Mix{Share: 0.15, Kinds: sandbox.Alike(sandbox.EveryFault())}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(withOrganization(t.Context(), organization), 50*time.Second)

@@ -15,6 +15,7 @@
 //	             jobs.go the states of jobs
 //	metadata.go  what a caller may say beside the request; access.go asks whether it may make the call
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
+//	batchrpc.go  BatchService: lists of writes; watchrpc.go is WatchService
 //	calls.go     BrokerService: Call, for operations without a typed RPC; budgetrpcs.go tells budgets and
 //	             what a call would cost, recordrpcs.go what has been
 //	limits.go    what a client may make the server hold; connections.go, idlecalls.go and memory.go, with

@@ -132,9 +132,10 @@ const (
 	// secondLook is when a batch that a POST may have made is looked for again that was
 	// not found at once: the POST may still be on its way.
 	secondLook = 2 * time.Second
-	// mostFailures is after how many calls in a row that failed a batch is followed no
-	// more. The broker has tried each of them several times.
-	mostFailures = 5
+	// mostFailures is after how many polls in a row that failed a batch is followed no
+	// more. The broker has tried each of them several times. mostAsks is the same for the
+	// reads without which the outcome of a hundred writes would not be known: a minute.
+	mostFailures, mostAsks = 5, 12
 )
 
 // post makes the batch, and finds it where the POST got no answer. An empty ending says
@@ -234,7 +235,7 @@ func (f *flight) find() (bool, error) {
 // something.
 func (f *flight) ask(op *apiv1.Operation, path string) (answer *broker.Answer, g *fault.Error) {
 	life := f.list.of.life
-	for range mostFailures {
+	for range mostAsks {
 		if answer, g = f.do(life, op, path, nil); g == nil {
 			return answer, nil
 		}
