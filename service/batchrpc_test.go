@@ -222,6 +222,41 @@ func TestApplyWritesUnderFaults(t *testing.T) {
 	t.Logf("%v, %d requests", counts, h.broker.Attempts())
 }
 
+// TestAListThatComesAgain: its caller leaves in the middle and sends it again under its
+// key; no write is made twice, and the outcome of each is known.
+func TestAListThatComesAgain(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{broker: fast, sandbox: sandbox.Options{BatchTime: 100 * time.Millisecond, LimitsOff: true}})
+	in := &brokerv1.ApplyWritesRequest{Writes: h.portWrites(t, 800, nil)}
+	named := metadata.AppendToOutgoingContext(withOrganization(t.Context(), h.sandbox.OrganizationID(0)), "meraki-idempotency-key", "one")
+	ctx, leave := context.WithCancel(named)
+	stream, err := brokerv1.NewBatchServiceClient(h.conn).ApplyWrites(ctx, in)
+	for range 150 {
+		if err == nil {
+			_, err = stream.Recv()
+		}
+	}
+	leave()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.applyWrites(t, named, in)
+	if err != nil || len(out) != len(in.GetWrites()) {
+		t.Fatalf("%d results: %v", len(out), err)
+	}
+	for i, w := range in.GetWrites() {
+		done := out[w.GetId()].GetDone()
+		if done == nil {
+			t.Fatalf("%d: %v", i, out[w.GetId()])
+		}
+		if n := h.sandbox.Executed("PUT", done.GetResource(), fmt.Appendf(nil, `{"vlan":%d}`, 1+i%4000)); n != 1 {
+			t.Fatalf("%d was executed %d times", i, n)
+		}
+	}
+	_, err = h.applyWrites(t, named, &brokerv1.ApplyWritesRequest{Writes: in.GetWrites()[1:]})
+	wantCode(t, "another list under the key", err, codes.InvalidArgument, "IDEMPOTENCY_KEY_REUSED")
+}
+
 // TestApplyWritesReadsBack what was written, in a batch and alone.
 func TestApplyWritesReadsBack(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"time"
 
@@ -35,7 +36,10 @@ type flight struct {
 }
 
 // flight makes the flight of units, which are under way from here on; with the lock held.
+// Their order in the batch, which means nothing, is drawn by lot: a batch whose POST got
+// no answer is then not taken for an older one of the same writes, such as last night's.
 func (l *list) flight(o *organization, key pool, units []*unit) *flight {
+	rand.Shuffle(len(units), func(i, j int) { units[i], units[j] = units[j], units[i] })
 	f := &flight{list: l, organization: o, pool: key, units: units, unsent: l.unsent}
 	for _, u := range units {
 		l.under[u] = ""

@@ -259,28 +259,54 @@ func lostIf(yes bool, f *fault.Error) *fault.Error {
 	return nil
 }
 
-// TestEqualListsFindTheirOwnBatches: two callers send the same at the same time, and
-// their POSTs get no answers; each batch is one list's.
+// TestEqualListsFindTheirOwnBatches: two callers send the same two writes at the same
+// time, and their POSTs get no answers; each batch is one list's, also where both have the
+// same order.
 func TestEqualListsFindTheirOwnBatches(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			d := newFake()
+			d.fate = func(op string, n int) (bool, *fault.Error) {
+				return true, lostIf(op == "createOrganizationActionBatch" && n < 2, &fault.Error{Kind: fault.OutcomeUnknown})
+			}
+			b := build(t, d, 3)
+			defer b.Close()
+			var both sync.WaitGroup
+			ids := make([]string, 2)
+			for i := range ids {
+				both.Go(func() {
+					out := apply(t, b, t.Context(), Request{Caller: fmt.Sprint(i), Writes: portWrites("1", 2, nil)})
+					ids[i] = out["1"].Batch
+				})
+			}
+			both.Wait()
+			if ids[0] == ids[1] || ids[0] == "" || len(d.batches) != 2 {
+				t.Errorf("%v, %d batches", ids, len(d.batches))
+			}
+		})
+	}
+}
+
+// TestLastNightsBatchIsNotTonights: another process has made the same writes before; a
+// POST that is lost does not find those.
+func TestLastNightsBatchIsNotTonights(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newFake()
-		d.fate = func(op string, n int) (bool, *fault.Error) {
-			return true, lostIf(op == "createOrganizationActionBatch" && n < 2, &fault.Error{Kind: fault.OutcomeUnknown})
-		}
-		b := build(t, d, 3)
-		defer b.Close()
-		var both sync.WaitGroup
-		ids := make([]string, 2)
-		for i := range ids {
-			both.Go(func() {
-				out := apply(t, b, t.Context(), Request{Caller: fmt.Sprint(i), Writes: portWrites("1", 50, nil)})
-				ids[i] = out["7"].Batch
-			})
-		}
-		both.Wait()
-		if ids[0] == ids[1] || ids[0] == "" || len(d.batches) != 2 {
-			t.Errorf("%v, %d batches", ids, len(d.batches))
+		for night := range 2 {
+			b := build(t, d, 3)
+			apply(t, b, t.Context(), Request{Writes: portWrites("1", 50, nil)})
+			b.Close()
+			d.fate = func(op string, n int) (bool, *fault.Error) { // the second night's first POST
+				lost := op == "createOrganizationActionBatch" && n == 1
+				return !lost, lostIf(lost, &fault.Error{Kind: fault.OutcomeUnknown})
+			}
+			for path, n := range d.executed {
+				if n != night+1 {
+					t.Errorf("%s was written %d times in %d nights", path, n, night+1)
+				}
+			}
 		}
 	})
 }
