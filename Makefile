@@ -8,9 +8,9 @@ SPEC ?= $(firstword $(wildcard ../shared/meraki/openapi-*.json.gz) .bin/openapi.
 SPEC_OLDER ?= $(firstword $(wildcard ../shared/meraki/older) .bin/older)
 
 # What the protos must not break: the contract as the lock began, and the main
-# branch as last published, once that has begun with it.
+# branch as last published, where that began with the same.
 BASELINE := proto/baseline.binpb.gz
-AGAINST ?= $(shell git cat-file -e origin/main:$(BASELINE) 2>/dev/null && git rev-parse -q --verify origin/main)
+AGAINST ?= $(shell git diff --quiet origin/main -- $(BASELINE) 2>/dev/null && git rev-parse -q --verify origin/main)
 
 # How long each fuzz target runs in `make test`.
 FUZZTIME ?= 3s
@@ -25,7 +25,7 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile cpp
+.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile cpp rust
 
 run:
 	go run ./cmd/merakid -sandbox
@@ -121,6 +121,10 @@ examples: stubs $(BUF)
 # Is every package C++, for Debian's g++? Not part of test: it takes minutes.
 cpp: $(BUF)
 	BUF=$(BUF) sh examples/cpp/build check .bin/cpp
+
+# Does every package compile for tonic? Not part of test: it takes minutes.
+rust: $(BUF)
+	BUF=$(BUF) sh examples/rust/build .bin/rust
 
 # Holds the chart and the manifests against the tools that read them.
 manifests:

@@ -69,7 +69,7 @@ func TestWriteBack(t *testing.T) {
 	pairs := 0
 	for _, put := range all {
 		get := reads[put.op.GetPath()]
-		if put.op.GetVerb() != apiv1.Verb_VERB_PUT || get == nil || get.plan.root != nil || put.plan.whole >= 0 {
+		if put.op.GetVerb() != apiv1.Verb_VERB_PUT || get == nil || get.plan.root != nil && !get.plan.both || put.plan.whole >= 0 {
 			continue // no resource, or one that is a list
 		}
 		pairs++
