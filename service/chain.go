@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"runtime/debug"
 	"time"
 
@@ -237,7 +238,11 @@ func (s *Server) observe(next step) step {
 		start := time.Now()
 		err := next(ctx, p)
 		code, took := status.Code(err), time.Since(start)
-		s.metrics.call(s.operationID(p.rpc), code.String(), took)
+		service := ""
+		if p.request != nil { // unary
+			service = path.Dir(p.rpc)[1:]
+		}
+		s.metrics.call(s.operationID(p.rpc), code.String(), service, took)
 		if err != nil && !callerLeft(code) {
 			s.logFailure(ctx, p, err, took)
 		}

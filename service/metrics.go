@@ -19,12 +19,14 @@ import (
 
 // Metrics are what Prometheus reads. Labels are operation ids, codes, outcomes,
 // kinds of budget and priorities: never callers, organizations or filled paths, whose number
-// nobody bounds.
+// nobody bounds. Of what has the operation as a label there are at most so many series;
+// further ones are counted together, as operation "other". One replica stays below 5,000
+// series and 1 MB a scrape, whatever is called.
 type Metrics struct {
 	registry *prometheus.Registry
 
 	calls       *series[callLabels, prometheus.Counter]
-	callTime    prometheus.Histogram
+	callTime    *prometheus.HistogramVec
 	attempts    *series[attemptLabels, prometheus.Counter]
 	attemptTime prometheus.Histogram
 	queueTime   *series[laneLabels, prometheus.Observer]
@@ -34,9 +36,9 @@ type Metrics struct {
 	// These are not for every call.
 	refusals *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
-	drifts   *prometheus.CounterVec
+	drifts   *series[driftLabels, prometheus.Counter]
 	watches  prometheus.Gauge
-	polls    *prometheus.CounterVec
+	polls    *series[pollLabels, prometheus.Counter]
 	saved    prometheus.Counter
 	// Of the REST face, where the answers are HTTP's.
 	requests    *series[requestLabels, prometheus.Counter]
@@ -63,10 +65,28 @@ type (
 		priority ratelimit.Priority
 	}
 	verdictLabels struct{ operation, verdict string }
+	driftLabels   struct {
+		operation string
+		kind      transcode.Drift
+	}
+	pollLabels    struct{ operation, result string }
 	requestLabels struct {
 		status int
 		reason string
 	}
+)
+
+// otherOperation stands for the operations that have no series of their own.
+const otherOperation = "other"
+
+// The most series of the metrics that have the operation as a label. The contract has
+// 992 operations, and hardly a company calls half of them.
+const (
+	mostCalls    = 1200
+	mostAttempts = 1200
+	mostVerdicts = 800
+	mostDrifts   = 300
+	mostPolls    = 200
 )
 
 // waits spans from a slot that was there to the default deadline.
@@ -83,18 +103,20 @@ func NewMetrics() *Metrics {
 		Name: "merakibroker_waiting_calls", Help: "Calls that wait for a slot at this replica.",
 	}, []string{"budget", "priority"})
 	verdicts := counters("merakibroker_verdicts_total", "What was decided after an attempt: done, again, give up.", "operation", "verdict")
+	drifts := counters("merakibroker_drift_total", "Fields of answers that did not fit the contract, by operation and kind.", "operation", "kind")
+	polls := counters("merakibroker_watch_polls_total", "Polls made for watches, by operation and result.", "operation", "result")
 	reuse := counters("merakibroker_reads_total", "Reads by where the answer came from: miss, coalesced, hit.", "cache")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		calls: newSeries(func(l callLabels) prometheus.Counter {
 			return calls.WithLabelValues(l.operation, l.code)
-		}),
-		callTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "merakibroker_call_seconds", Help: "Time from a call's arrival to its answer.", Buckets: waits,
-		}),
+		}).bound(mostCalls, func(l callLabels) callLabels { l.operation = otherOperation; return l }),
+		callTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "merakibroker_call_seconds", Help: "Time from a unary call's arrival to its answer, by service; streams last as long as their clients like.", Buckets: waits,
+		}, []string{"service"}),
 		attempts: newSeries(func(l attemptLabels) prometheus.Counter {
 			return attempts.WithLabelValues(l.operation, l.outcome.String())
-		}),
+		}).bound(mostAttempts, func(l attemptLabels) attemptLabels { l.operation = otherOperation; return l }),
 		attemptTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "merakibroker_attempt_seconds", Help: "Time that the Dashboard took for one HTTP request.", Buckets: waits,
 		}),
@@ -106,14 +128,18 @@ func NewMetrics() *Metrics {
 		}),
 		verdicts: newSeries(func(l verdictLabels) prometheus.Counter {
 			return verdicts.WithLabelValues(l.operation, l.verdict)
-		}),
+		}).bound(mostVerdicts, func(l verdictLabels) verdictLabels { l.operation = otherOperation; return l }),
+		drifts: newSeries(func(l driftLabels) prometheus.Counter {
+			return drifts.WithLabelValues(l.operation, l.kind.String())
+		}).bound(mostDrifts, func(l driftLabels) driftLabels { l.operation = otherOperation; return l }),
+		polls: newSeries(func(l pollLabels) prometheus.Counter {
+			return polls.WithLabelValues(l.operation, l.result)
+		}).bound(mostPolls, func(l pollLabels) pollLabels { l.operation = otherOperation; return l }),
 		reuse:    newSeries(func(cache string) prometheus.Counter { return reuse.WithLabelValues(cache) }),
 		refusals: counters("merakibroker_refusals_total", "Calls refused before anything was sent.", "budget", "priority", "why"),
 		lookups:  counters("merakibroker_lookups_total", "Look-ups of the organization that owns a network or device.", "kind", "result"),
-		drifts:   counters("merakibroker_drift_total", "Fields of answers that did not fit the contract, by operation and kind.", "operation", "kind"),
 	}
 	m.watches = prometheus.NewGauge(prometheus.GaugeOpts{Name: "merakibroker_watches", Help: "Watches under way at this replica."})
-	m.polls = counters("merakibroker_watch_polls_total", "Polls made for watches, by operation and result.", "operation", "result")
 	m.saved = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "merakibroker_watch_saved_requests_total", Help: "Requests that watchers would have made, each for itself, less those that were made.",
 	})
@@ -132,8 +158,8 @@ func NewMetrics() *Metrics {
 	m.batchSaved = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "merakibroker_batch_saved_requests_total", Help: "Requests that the writes done in action batches would have taken alone, less those that were made for batches.",
 	})
-	m.registry.MustRegister(m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, m.polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
-		verdicts, m.refusals, reuse, m.lookups, m.drifts,
+	m.registry.MustRegister(m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+		verdicts, m.refusals, reuse, m.lookups, drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -150,13 +176,16 @@ func (m *Metrics) Handler() http.Handler {
 // Registry takes further collectors, such as gRPC's own.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-func (m *Metrics) call(operation string, code string, took time.Duration) {
+// call counts a call that was answered; service is empty for what has no time of its own.
+func (m *Metrics) call(operation, code, service string, took time.Duration) {
 	m.calls.of(callLabels{operation, code}).Inc()
-	m.callTime.Observe(took.Seconds())
+	if service != "" {
+		m.callTime.WithLabelValues(service).Observe(took.Seconds())
+	}
 }
 
 func (m *Metrics) drift(operation string, kind transcode.Drift) {
-	m.drifts.WithLabelValues(operation, kind.String()).Inc()
+	m.drifts.of(driftLabels{operation, kind}).Inc()
 }
 
 // The methods below make Metrics a broker.Observer.
@@ -199,7 +228,7 @@ func (m *Metrics) Watching(change int) { m.watches.Add(float64(change)) }
 
 // Polled counts a poll.
 func (m *Metrics) Polled(operation, result string) {
-	m.polls.WithLabelValues(operation, result).Inc()
+	m.polls.of(pollLabels{operation, result}).Inc()
 }
 
 // Requested counts a request over REST that was answered; reason is empty for what
@@ -230,13 +259,23 @@ func (m *Metrics) BatchesSaved(requests int) { m.batchSaved.Add(float64(requests
 // under a lock each time. There are as many keys as there are series, so nothing is
 // ever forgotten.
 type series[K comparable, M any] struct {
-	make  func(K) M
+	make func(K) M
+	// most bounds the keys, and rest is the key that counts for those beyond; 0 and nil
+	// where the keys are few.
+	most  int
+	rest  func(K) K
 	known atomic.Pointer[map[K]M]
 	mu    sync.Mutex // of those that add
 }
 
 func newSeries[K comparable, M any](make func(K) M) *series[K, M] {
 	return &series[K, M]{make: make}
+}
+
+// bound counts keys beyond the most under rest's key, of which there have to be few.
+func (c *series[K, M]) bound(most int, rest func(K) K) *series[K, M] {
+	c.most, c.rest = most, rest
+	return c
 }
 
 // of finds a series, or makes it.
@@ -252,6 +291,12 @@ func (c *series[K, M]) of(k K) M {
 	if known := c.known.Load(); known != nil {
 		if m, ok := (*known)[k]; ok {
 			return m // another has just made it
+		}
+		if c.rest != nil && len(*known) >= c.most {
+			k = c.rest(k)
+			if m, ok := (*known)[k]; ok {
+				return m
+			}
 		}
 		maps.Copy(more, *known)
 	}

@@ -1,9 +1,18 @@
 package service
 
 import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/transcode"
 )
 
 // TestSeriesAreMadeOnce, whoever asks at the same time.
@@ -29,5 +38,65 @@ func TestSeriesAreMadeOnce(t *testing.T) {
 	all.Wait()
 	if n := made.Load(); n != 100 {
 		t.Errorf("%d were made, want 100", n)
+	}
+}
+
+// TestScrapeIsBounded: every operation with every code, outcome, verdict and drift stays
+// below 5,000 series and 1 MB, and nothing is left uncounted.
+func TestScrapeIsBounded(t *testing.T) {
+	t.Parallel()
+	m := NewMetrics()
+	const operations = 1000
+	for i := range operations {
+		id := fmt.Sprintf("getOrganizationSomethingWithAnUsualName%d", i)
+		service := fmt.Sprintf("meraki.section%d.v1.SectionService", i%17)
+		for c := codes.OK; c <= codes.Unauthenticated; c++ {
+			m.call(id, c.String(), service, time.Second)
+		}
+		for o := fault.NoOutcome; !strings.HasPrefix(o.String(), "outcome "); o++ {
+			m.Attempted(id, o, 200, time.Second)
+		}
+		for _, verdict := range []string{"done", "again", "give up"} {
+			m.Judged(id, verdict)
+		}
+		for d := transcode.Drift(1); d <= 3; d++ {
+			m.drift(id, d)
+		}
+		m.Polled(id, "ok")
+		m.Polled(id, "failed")
+	}
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total, other := map[string]float64{}, map[string]int{}
+	for _, f := range families {
+		for _, s := range f.GetMetric() {
+			total[f.GetName()] += s.GetCounter().GetValue()
+			for _, l := range s.GetLabel() {
+				if l.GetValue() == otherOperation {
+					other[f.GetName()]++
+				}
+			}
+		}
+	}
+	for name, want := range map[string]float64{
+		"merakibroker_calls_total": operations * 17, "merakibroker_verdicts_total": operations * 3, "merakibroker_watch_polls_total": operations * 2,
+	} {
+		if total[name] != want || other[name] == 0 {
+			t.Errorf("%s adds up to %g with %d series of others, want %g and some", name, total[name], other[name], want)
+		}
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	series := 0
+	for line := range strings.Lines(w.Body.String()) {
+		if !strings.HasPrefix(line, "#") {
+			series++
+		}
+	}
+	t.Logf("%d series, %d bytes", series, w.Body.Len())
+	if series > 5000-17*28-10 || w.Body.Len() > 1<<20 { // less gRPC's own: 28 for each code, and what cmd/merakid adds
+		t.Errorf("%d series, %d bytes", series, w.Body.Len())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
@@ -12,9 +13,8 @@ import (
 	"google.golang.org/grpc/stats/opentelemetry"
 )
 
-// Buckets in seconds and bytes. gRPC's own defaults are 41 and 14; with an RPC
-// for each of a thousand operations that is more than a scrape should carry, and
-// finer than a Dashboard that takes a tenth of a second needs.
+// Buckets in seconds and bytes. gRPC's own defaults are 41 and 14, which is finer than
+// a Dashboard that takes a tenth of a second needs.
 var (
 	callSeconds = []float64{.001, .005, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
 	callBytes   = []float64{1 << 10, 16 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
@@ -46,15 +46,21 @@ func newMeters(r prometheus.Registerer) (*sdkmetric.MeterProvider, error) {
 		sdkmetric.WithCardinalityLimit(mostSeries),
 		sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter),
 		sdkmetric.WithView(
+			sdkmetric.NewView(sdkmetric.Instrument{Name: "grpc.server.call.started"}, sdkmetric.Stream{AttributeFilter: noMethod}),
 			buckets("grpc.server.call.duration", callSeconds),
 			buckets("grpc.server.call.*_size", callBytes),
 		),
 	), nil
 }
 
+// noMethod drops the method. With one RPC for each of a thousand operations, and 28
+// series for each of them and its statuses, a replica had 77,968 series. Calls by
+// operation are merakibroker_calls_total, their time by service merakibroker_call_seconds.
+var noMethod = attribute.NewDenyKeysFilter("grpc.method")
+
 // buckets gives the histograms of a name their bounds. Least and most are left
 // out: Prometheus has no place for them.
 func buckets(name string, bounds []float64) sdkmetric.View {
 	return sdkmetric.NewView(sdkmetric.Instrument{Name: name},
-		sdkmetric.Stream{Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: bounds, NoMinMax: true}})
+		sdkmetric.Stream{AttributeFilter: noMethod, Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: bounds, NoMinMax: true}})
 }

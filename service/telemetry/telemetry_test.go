@@ -65,7 +65,8 @@ func TestOffUnlessToldSo(t *testing.T) {
 }
 
 // TestGRPCMetrics: gRPC's own metrics stand where Prometheus reads ours, by the
-// names that its exporter gives them; alerts and dashboards rely on these.
+// names that its exporter gives them; alerts and dashboards rely on these. None has a
+// method, of which there are thousands.
 func TestGRPCMetrics(t *testing.T) {
 	t.Setenv(envEndpoint, "")
 	t.Setenv(envTracesEndpoint, "")
@@ -117,10 +118,10 @@ func TestGRPCMetrics(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"grpc_server_call_started_total grpc_method=grpc.health.v1.Health/Check",
-		"grpc_server_call_duration_seconds grpc_method=grpc.health.v1.Health/Check grpc_status=OK",
-		"grpc_server_call_sent_total_compressed_message_size_bytes grpc_method=grpc.health.v1.Health/Check grpc_status=OK",
-		"grpc_server_call_rcvd_total_compressed_message_size_bytes grpc_method=grpc.health.v1.Health/Check grpc_status=OK",
+		"grpc_server_call_started_total",
+		"grpc_server_call_duration_seconds grpc_status=OK",
+		"grpc_server_call_sent_total_compressed_message_size_bytes grpc_status=OK",
+		"grpc_server_call_rcvd_total_compressed_message_size_bytes grpc_status=OK",
 	} {
 		if got[want] != 3 {
 			t.Errorf("%s is %v, want 3", want, got[want])
