@@ -15,8 +15,33 @@ import (
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
+
+// ofDaemon are the metrics that cmd/merakid adds for the store, keys and files, in its
+// source: a program cannot be imported.
+func ofDaemon(t *testing.T, metrics map[string][]string) {
+	t.Helper()
+	files, err := filepath.Glob("../cmd/merakid/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := regexp.MustCompile(`Name: "(merakibroker_[a-z_]+)"`)
+	n := len(metrics)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range form.FindAllStringSubmatch(string(text), -1) {
+			metrics[m[1]] = []string{"key", "files", "outcome"}
+		}
+	}
+	if len(metrics) < n+5 {
+		t.Fatalf("found %d metrics of merakid's own; the reading is broken", len(metrics)-n)
+	}
+}
 
 // described is what the registry promises: the labels of each metric by name.
 func described(t *testing.T) map[string][]string {
@@ -38,7 +63,50 @@ func described(t *testing.T) map[string][]string {
 	if metrics["merakibroker_calls_total"] == nil {
 		t.Fatalf("no merakibroker_calls_total among %d metrics; the reading is broken", len(metrics))
 	}
+	ofDaemon(t, metrics)
 	return metrics
+}
+
+// TestEveryAlertHasItsSection in docs/oncall.md, which says what to do, and leads to it.
+func TestEveryAlertHasItsSection(t *testing.T) {
+	text, err := os.ReadFile("../docs/oncall.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := make(map[string]string)
+	for _, part := range strings.Split(string(text), "\n## ")[1:] {
+		title, body, _ := strings.Cut(part, "\n")
+		sections[title] = body
+	}
+	var file struct {
+		Groups []struct {
+			Rules []struct {
+				Alert       string
+				Annotations map[string]string
+			}
+		}
+	}
+	rules, err := os.ReadFile("alerts/merakibroker.yaml")
+	if err == nil {
+		err = yaml.Unmarshal(rules, &file)
+	}
+	if err != nil || len(file.Groups) != 1 {
+		t.Fatal(err, len(file.Groups))
+	}
+	for _, r := range file.Groups[0].Rules {
+		for _, want := range []string{"- **Means**:", "- **Look at**:", "- **Do**:"} {
+			if !strings.Contains(sections[r.Alert], want) {
+				t.Errorf("docs/oncall.md on %s: no %q", r.Alert, want)
+			}
+		}
+		if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/oncall.md#"+strings.ToLower(r.Alert)) {
+			t.Errorf("%s leads to %q", r.Alert, r.Annotations["runbook_url"])
+		}
+		delete(sections, r.Alert)
+	}
+	for title := range sections {
+		t.Errorf("docs/oncall.md has %q, and no alert is called so", title)
+	}
 }
 
 // queries are all PromQL expressions below deploy/, by where they stand.
@@ -107,7 +175,7 @@ func TestQueriesAskForWhatIs(t *testing.T) {
 	metrics := described(t)
 	values := map[string][]string{}
 	for o := fault.NoOutcome; !strings.HasPrefix(o.String(), "outcome "); o++ {
-		values["outcome"] = append(values["outcome"], o.String())
+		values["merakibroker_attempts_total outcome"] = append(values["merakibroker_attempts_total outcome"], o.String())
 	}
 	for _, p := range []ratelimit.Priority{ratelimit.Critical, ratelimit.Normal, ratelimit.Bulk} {
 		values["priority"] = append(values["priority"], p.String())
@@ -115,6 +183,10 @@ func TestQueriesAskForWhatIs(t *testing.T) {
 	for c := codes.OK; c <= codes.Unauthenticated; c++ {
 		values["code"] = append(values["code"], c.String())
 	}
+	for o := secretfile.Loaded; o <= secretfile.Refused; o++ {
+		values["merakibroker_file_reads_total outcome"] = append(values["merakibroker_file_reads_total outcome"], o.String())
+	}
+	values["merakibroker_batches_total outcome"] = []string{"done", "failed", "refused", "valid", "unsent", "dropped", "pending", "unknown"} // service/batch/ending.go
 	all := slices.Clone(added)
 	for _, labels := range metrics {
 		all = append(all, labels...)
@@ -133,7 +205,11 @@ func TestQueriesAskForWhatIs(t *testing.T) {
 					t.Errorf("%s\n\t%s has no label %s", at, s[1], label)
 				}
 				for _, v := range strings.Split(value, "|") {
-					if known := values[label]; known != nil && !slices.Contains(known, v) {
+					known := values[metric+" "+label]
+					if known == nil {
+						known = values[label]
+					}
+					if known != nil && !slices.Contains(known, v) {
 						t.Errorf("%s\n\t%s is never %q", at, label, v)
 					}
 				}

@@ -107,6 +107,23 @@ func TestAlertsFire(t *testing.T) {
 		merakibroker_calls_total{operation="getNetwork",code="Internal"} 0+30x30`, "MerakiBrokerFails"},
 		{"drift", well + `
 		merakibroker_drift_total{operation="getNetwork",kind="left_out"} 0+600x30`, "MerakiContractDrift"},
+		{"one entry's key is gone", well + `
+		merakibroker_key_rejected{key="main"} 0x30
+		merakibroker_key_rejected{key="lab"} 1x30`, "MerakiBrokerKeyEntryRejected"},
+		{"one replica is alone", well + `
+		merakibroker_store_shared{pod="a"} 1x30
+		merakibroker_store_shared{pod="b"} 0x30`, "MerakiBrokerStoreLost"},
+		{"a file is refused", well + `
+		merakibroker_file_reads_total{files="rules",outcome="loaded"} 0+1x30
+		merakibroker_file_reads_total{files="rules",outcome="refused"} 0+1x30`, "MerakiBrokerFileRefused"},
+		{"a weak key at the issuer", well + `
+		merakibroker_token_keys_left_out 1x30`, "MerakiBrokerTokenKeysLeftOut"},
+		{"a batch fails here and there", well + `
+		merakibroker_batches_total{outcome="done"} 0+9x30
+		merakibroker_batches_total{outcome="failed"} 0+1x30`, ""},
+		{"batches fail", well + `
+		merakibroker_batches_total{outcome="done"} 0+2x30
+		merakibroker_batches_total{outcome="failed"} 0+2x30`, "MerakiBrokerBatchesFail"},
 	}
 	rules := alerts(t)
 	covered := make(map[string]bool)
