@@ -115,7 +115,7 @@ func (l *list) joined(content [sha256.Size]byte) (*list, *fault.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expires = time.Time{}
-	if l.readers++; l.readers == 1 {
+	if l.readers++; l.unsent == nil || l.unsent.Err() != nil { // the last reader has gone, or is about to
 		l.unsent, l.stop = context.WithCancel(l.of.life)
 	}
 	return l, nil

@@ -85,6 +85,31 @@ func TestCallerLeavesBeforeASlot(t *testing.T) {
 	})
 }
 
+// TestTheNextReaderComesBeforeTheLastHasGone: the list goes on for the new one.
+func TestTheNextReaderComesBeforeTheLastHasGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		b := build(t, d, 3)
+		defer b.Close()
+		r := Request{Caller: "me", Name: "key", Writes: portWrites("1", 1000, nil)}
+		ctx, leave := context.WithCancel(t.Context())
+		first := make(chan error)
+		go func() { first <- b.Apply(ctx, context.Background(), r, func([]Result) error { return nil }) }()
+		time.Sleep(d.latency / 2) // the first batches are on their way
+		leave()
+		synctest.Wait() // the first reader waits for what it has sent
+		for id, x := range apply(t, b, t.Context(), r) {
+			if x.State != Done {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCallerThatCannotBeTold: when a result reaches nobody, nothing more is sent.
 func TestCallerThatCannotBeTold(t *testing.T) {
 	t.Parallel()
