@@ -66,7 +66,7 @@ type Keeper struct {
 
 	mu      sync.Mutex
 	entries map[digest]*entry
-	places  map[digest]*entry // the latest write without a name, by place
+	places  map[digest]*place // of the writes without a name
 	callers map[string]int    // entries by caller
 	bytes   int64             // of the bodies kept
 	sweep   time.Time         // when expired entries are looked for next
@@ -93,7 +93,7 @@ type entry struct {
 // New makes a Keeper.
 func New(c Config) *Keeper {
 	return &Keeper{
-		config: c.complete(), entries: make(map[digest]*entry), places: make(map[digest]*entry), callers: make(map[string]int),
+		config: c.complete(), entries: make(map[digest]*entry), places: make(map[digest]*place), callers: make(map[string]int),
 	}
 }
 
@@ -191,20 +191,11 @@ func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (*entry, bool, *
 	k.entries[key] = e
 	k.callers[w.Caller]++
 	if w.Name == "" {
-		k.places[w.place()] = e
+		k.stand(e)
 	}
 	k.running.Add(1)
 	go k.run(run, e, how)
 	return e, false, nil
-}
-
-// supersede forgets what is known of another write without a name at the same
-// place: after it the earlier outcome is history. One that is under way stays
-// until it is done, and nobody joins it any more.
-func (k *Keeper) supersede(w *Write, content digest) {
-	if e := k.places[w.place()]; e != nil && e.content != content {
-		k.forget(e)
-	}
 }
 
 // run makes the write and keeps its outcome.
@@ -259,9 +250,7 @@ func (k *Keeper) forget(e *entry) {
 		return
 	}
 	delete(k.entries, e.key)
-	if place := e.write.place(); k.places[place] == e {
-		delete(k.places, place)
-	}
+	k.withdraw(e)
 	k.bytes, e.bytes = k.bytes-e.bytes, 0
 	if k.callers[e.write.Caller]--; k.callers[e.write.Caller] == 0 {
 		delete(k.callers, e.write.Caller)

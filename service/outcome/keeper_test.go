@@ -144,6 +144,59 @@ func TestAnotherWriteOnThePathClosesTheOutcome(t *testing.T) {
 	})
 }
 
+// TestWhichWritesCloseAnOutcome: what a client has lost is asked for again after
+// another write at the same path.
+func TestWhichWritesCloseAnOutcome(t *testing.T) {
+	const post, put, remove = apiv1.Verb_VERB_POST, apiv1.Verb_VERB_PUT, apiv1.Verb_VERB_DELETE
+	write := func(verb apiv1.Verb, body string) Write {
+		return Write{Caller: "a", Verb: verb, Path: "/organizations/1/networks", Body: []byte(body)}
+	}
+	for name, test := range map[string]struct {
+		lost, between Write
+		closed        bool
+	}{
+		"two POSTs":           {write(post, `{"name":"x"}`), write(post, `{"name":"y"}`), false},
+		"two PUTs":            {write(put, `{"name":"x"}`), write(put, `{"name":"y"}`), true},
+		"a POST and a DELETE": {write(post, `{"name":"x"}`), write(remove, ``), true},
+		"a DELETE and a POST": {write(remove, ``), write(post, `{"name":"x"}`), true},
+		"a POST and a PUT":    {write(post, `{"name":"x"}`), write(put, `{"name":"x"}`), true},
+	} {
+		for _, delivered := range []bool{false, true} { // that between
+			bubble(t, Config{}, func(t *testing.T, k *Keeper) {
+				d := new(dashboard)
+				for i, w := range []Write{test.lost, test.between, test.lost} {
+					r, f := do(t, k, d, w, time.Minute)
+					if f != nil || r.Again != (i == 2 && !test.closed) {
+						t.Errorf("%s, write %d: %v, again %v", name, i, f, r.Again)
+					}
+					if delivered && i == 1 {
+						r.Delivered()
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestAPlaceGoesWithItsOutcomes: nothing is left of a path that nobody writes to.
+func TestAPlaceGoesWithItsOutcomes(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, k *Keeper) {
+		d := new(dashboard)
+		for n := range 10 {
+			w := reboot("a")
+			w.Path += fmt.Sprint(n % 3)
+			r, f := do(t, k, d, w, time.Minute)
+			if f != nil {
+				t.Fatal(f)
+			}
+			r.Delivered()
+		}
+		if len(k.places) != 0 || len(k.entries) != 0 || len(k.callers) != 0 {
+			t.Errorf("%d places, %d entries, %d callers are left", len(k.places), len(k.entries), len(k.callers))
+		}
+	})
+}
+
 func TestOutcomesAreNotSharedBetweenCallers(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, k *Keeper) {
 		d := new(dashboard)

@@ -78,9 +78,6 @@ func (w *Write) key(content digest) digest {
 	return digestOf([]byte("content"), []byte(w.Caller), content[:])
 }
 
-// place is the digest of what the write changes, for one caller.
-func (w *Write) place() digest { return digestOf([]byte(w.Caller), []byte(w.Path)) }
-
 // canonical gives JSON with its keys in order, its numbers as they were written and
 // no white space; what is no JSON as it is.
 func canonical(body []byte) []byte {
