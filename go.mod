@@ -24,6 +24,7 @@ require (
 	go.uber.org/goleak v1.3.0 // tests: no goroutine is left behind
 	go.yaml.in/yaml/v3 v3.0.6 // configuration, strict about unknown keys
 	golang.org/x/net v0.60.0 // tests: HTTP/2 frame by frame
+	golang.org/x/sys v0.48.0 // asks a socket what the other side has not confirmed
 	golang.org/x/text v0.42.0 // the language that the schema's library speaks
 	golang.org/x/time v0.16.0 // rate: the token bucket in one process
 	google.golang.org/genproto/googleapis/api v0.0.0-20261019180522-ce908d29299b // google.api.http, for the descriptor set with annotations
@@ -66,7 +67,6 @@ require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
 	honnef.co/go/tools v0.8.2 // indirect

@@ -89,6 +89,7 @@ func (d *daemon) httpCertificates() *tls.Config {
 // serveREST serves the REST face on its port until it is shut down.
 func (d *daemon) serveREST(l net.Listener) error {
 	var err error
+	l = rest.Listen(l)
 	if d.certificates != nil {
 		err = d.rest.ServeTLS(l, "", "")
 	} else {

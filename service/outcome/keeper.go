@@ -83,6 +83,11 @@ type entry struct {
 	waiting int         // callers that wait for the outcome
 	grace   *time.Timer // runs while nobody waits
 
+	// delivering counts the callers that are being told the outcome. told is closed when
+	// it is known whether they have it; nil while nobody is being told.
+	delivering int
+	told       chan struct{}
+
 	done    chan struct{} // closed with the next two set
 	answer  *broker.Answer
 	fault   error
@@ -107,13 +112,36 @@ type Result struct {
 	entry  *entry
 }
 
-// Delivered says that the caller has got the outcome. The same write without a
-// name is then a new one: two reboots that are wanted are two.
-func (r *Result) Delivered() {
-	if r.entry != nil && r.entry.write.Name == "" {
-		r.keeper.mu.Lock()
-		defer r.keeper.mu.Unlock()
-		r.keeper.forget(r.entry)
+// Delivering says that the caller is being told the outcome. settle says, once, whether
+// it has it then. The same write without a name waits until that is settled, and is a
+// new one if it is: two reboots that are wanted are two.
+func (r *Result) Delivering() (settle func(delivered bool)) {
+	k, e := r.keeper, r.entry
+	if e.write.Name != "" {
+		return func(bool) {}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e.delivering++; e.told == nil {
+		e.told = make(chan struct{})
+	}
+	return func(delivered bool) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if delivered {
+			k.forget(e)
+		}
+		if e.delivering--; e.delivering == 0 || delivered && e.told != nil {
+			k.settled(e)
+		}
+	}
+}
+
+// settled lets those go on who wait for the delivery of an outcome, with the lock held.
+func (k *Keeper) settled(e *entry) {
+	if e.told != nil {
+		close(e.told)
+		e.told = nil
 	}
 }
 
@@ -129,9 +157,22 @@ func (k *Keeper) Do(ctx context.Context, w Write, how Maker) (*Result, error) {
 	if f := w.check(); f != nil {
 		return nil, f
 	}
-	e, again, f := k.enter(ctx, w, how)
-	if f != nil {
-		return nil, f
+	var e *entry
+	var again bool
+	for {
+		var told chan struct{}
+		var f *fault.Error
+		if e, again, told, f = k.enter(ctx, w, how); f != nil {
+			return nil, f
+		}
+		if told == nil {
+			break
+		}
+		select {
+		case <-told:
+		case <-ctx.Done():
+			return nil, underWay(&w, ctx.Err())
+		}
 	}
 	select {
 	case <-e.done:
@@ -149,15 +190,16 @@ func (k *Keeper) Do(ctx context.Context, w Write, how Maker) (*Result, error) {
 }
 
 // enter gives the entry of a write: that of the same write before, or a new one
-// whose write has begun.
-func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (*entry, bool, *fault.Error) {
+// whose write has begun. With told it gives none: the outcome of the write before is
+// being delivered, and what becomes of that decides.
+func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (_ *entry, again bool, told chan struct{}, _ *fault.Error) {
 	content := w.content()
 	key := w.key(content)
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, false, &fault.Error{Kind: fault.Draining, Operation: w.Operation,
+		return nil, false, nil, &fault.Error{Kind: fault.Draining, Operation: w.Operation,
 			Detail: "this replica of the broker is stopping and has sent nothing: call another one"}
 	}
 	if now.After(k.sweep) {
@@ -168,19 +210,22 @@ func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (*entry, bool, *
 	}
 	if e := k.entries[key]; e != nil && (e.expires.IsZero() || now.Before(e.expires)) {
 		if e.content != content {
-			return nil, false, reused(&w)
+			return nil, false, nil, reused(&w)
+		}
+		if e.told != nil {
+			return nil, false, e.told, nil
 		}
 		e.waiting++
 		if e.grace != nil {
 			e.grace.Stop()
 			e.grace = nil
 		}
-		return e, true, nil
+		return e, true, nil, nil
 	} else if e != nil {
 		k.forget(e)
 	}
 	if f := k.room(&w); f != nil {
-		return nil, false, f
+		return nil, false, nil, f
 	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if !w.Finish.IsZero() {
@@ -195,7 +240,7 @@ func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (*entry, bool, *
 	}
 	k.running.Add(1)
 	go k.run(run, e, how)
-	return e, false, nil
+	return e, false, nil, nil
 }
 
 // run makes the write and keeps its outcome.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -76,7 +77,7 @@ func TestTwoRebootsThatAreWantedAreTwo(t *testing.T) {
 			if f != nil || r.Again {
 				t.Fatalf("%v %+v", f, r)
 			}
-			r.Delivered()
+			r.Delivering()(true)
 		}
 		if n := d.executed.Load(); n != 2 {
 			t.Errorf("executed %d times", n)
@@ -96,7 +97,7 @@ func TestAClientThatGaveUpGetsTheOutcomeOfItsFirstRequest(t *testing.T) {
 		if f != nil || !r.Again || string(r.Answer.Body) != `{"n":1}` {
 			t.Fatalf("%v %+v", f, r)
 		}
-		r.Delivered()
+		r.Delivering()(true)
 		if n := d.executed.Load(); n != 1 {
 			t.Errorf("executed %d times", n)
 		}
@@ -170,7 +171,7 @@ func TestWhichWritesCloseAnOutcome(t *testing.T) {
 						t.Errorf("%s, write %d: %v, again %v", name, i, f, r.Again)
 					}
 					if delivered && i == 1 {
-						r.Delivered()
+						r.Delivering()(true)
 					}
 				}
 			})
@@ -189,10 +190,59 @@ func TestAPlaceGoesWithItsOutcomes(t *testing.T) {
 			if f != nil {
 				t.Fatal(f)
 			}
-			r.Delivered()
+			r.Delivering()(true)
 		}
 		if len(k.places) != 0 || len(k.entries) != 0 || len(k.callers) != 0 {
 			t.Errorf("%d places, %d entries, %d callers are left", len(k.places), len(k.entries), len(k.callers))
+		}
+	})
+}
+
+// TestTheSameWriteWaitsForTheDelivery of the one before: whether it is another one
+// depends on that.
+func TestTheSameWriteWaitsForTheDelivery(t *testing.T) {
+	for _, delivered := range []bool{false, true} {
+		bubble(t, Config{}, func(t *testing.T, k *Keeper) {
+			d := new(dashboard)
+			first, f := do(t, k, d, reboot("a"), time.Minute)
+			if f != nil {
+				t.Fatal(f)
+			}
+			settle := first.Delivering()
+			if _, f := do(t, k, d, reboot("a"), time.Second); f == nil || f.Reason != "WRITE_UNDER_WAY" {
+				t.Errorf("while it is being delivered: %v", f)
+			}
+			time.AfterFunc(3*time.Second, func() { settle(delivered) })
+			start := time.Now()
+			again, f := do(t, k, d, reboot("a"), time.Minute)
+			if f != nil || again.Again == delivered || time.Since(start) != 3*time.Second {
+				t.Errorf("delivered %v: %v, again %v after %v", delivered, f, again.Again, time.Since(start))
+			}
+		})
+	}
+}
+
+// TestAnOutcomeIsDeliveredToOneOfTwo: one has left, the other one has it.
+func TestAnOutcomeIsDeliveredToOneOfTwo(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, k *Keeper) {
+		d := &dashboard{takes: time.Second}
+		var settles []func(bool)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for range 2 {
+			wg.Go(func() {
+				if r, f := do(t, k, d, reboot("a"), time.Minute); f == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					settles = append(settles, r.Delivering())
+				}
+			})
+		}
+		wg.Wait()
+		settles[0](true)
+		settles[1](false)
+		if r, f := do(t, k, d, reboot("a"), time.Minute); f != nil || r.Again {
+			t.Errorf("%v, again %v", f, r.Again)
 		}
 	})
 }
@@ -220,7 +270,7 @@ func TestANameHasOneOutcome(t *testing.T) {
 			if f != nil || r.Again != (i > 0) {
 				t.Fatalf("%v %+v", f, r)
 			}
-			r.Delivered() // makes no difference for a name
+			r.Delivering()(true) // makes no difference for a name
 		}
 		if _, f := do(t, k, d, named("one", `{"name":"y"}`), time.Minute); f == nil || f.Reason != "IDEMPOTENCY_KEY_REUSED" || f.Kind != fault.BadRequest {
 			t.Errorf("another write under the name: %v", f)

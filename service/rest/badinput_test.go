@@ -376,7 +376,7 @@ func TestSlowClients(t *testing.T) {
 		}), nil, slog.New(slog.DiscardHandler))
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(l) }()
+		go func() { served <- server.Serve(rest.Listen(l)) }()
 		for name, test := range map[string]struct {
 			text string
 			most time.Duration

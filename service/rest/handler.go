@@ -90,6 +90,9 @@ const bodyTime = 30 * time.Second
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{w: w, r: r, began: time.Now()}
 	defer h.recover(q)
+	if c := connectionOf(r.Context()); c != nil && r.ProtoMajor == 1 {
+		c.next()
+	}
 	if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
 		// Where a request has a length and chunks, net/http goes by the chunks, of
 		// HTTP/1.0 by the length, and does not say that there was the other. A proxy in
@@ -102,7 +105,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(q.began.Add(bodyTime))
 	}
 	if f := h.serve(q); f != nil {
-		h.fail(q, f)
+		_ = h.fail(q, f) // the client may have left
 	}
 }
 
@@ -116,20 +119,21 @@ type request struct {
 }
 
 // fail answers with a fault.
-func (h *Handler) fail(q *request, f *fault.Error) {
+func (h *Handler) fail(q *request, f *fault.Error) error {
 	status := statusOf(f)
-	writeFault(q.w, status, f)
+	err := writeFault(q.w, status, f)
 	took := time.Since(q.began)
 	h.config.Observe(status, f.ReasonCode(), took)
 	write, skipped := h.failures.Admits(f.Kind, time.Now())
 	if !write {
-		return
+		return err
 	}
 	attrs := []any{"method", q.r.Method, "operation", cmp.Or(f.Operation, q.operation), "status", status, "reason", f.ReasonCode(), "took_ms", took.Milliseconds(), "caller", q.caller}
 	if skipped > 0 {
 		attrs = append(attrs, "skipped_before", skipped)
 	}
 	h.config.Log.Log(q.r.Context(), f.Kind.Level(), "call failed", append(attrs, f.LogAttrs()...)...)
+	return err
 }
 
 // recover ends a request that met a bug. Nothing that is known says whether a write
@@ -144,7 +148,7 @@ func (h *Handler) recover(q *request) {
 		if q.r.Method != http.MethodGet {
 			kind = fault.OutcomeUnknown
 		}
-		h.fail(q, &fault.Error{Kind: kind, Detail: "the broker met a bug on the way of the call; its log has the place"})
+		_ = h.fail(q, &fault.Error{Kind: kind, Detail: "the broker met a bug on the way of the call; its log has the place"})
 	}
 }
 
@@ -182,21 +186,62 @@ func (h *Handler) serve(q *request) *fault.Error {
 		return named(faultOf(err), call)
 	}
 	permit.Allow(call)
-	answer, delivered, f := h.do(r, call)
-	if f != nil {
+	if call.Operation.GetVerb() == apiv1.Verb_VERB_GET {
+		answer, f := h.read(r, call)
+		if f != nil {
+			return named(f, call)
+		}
+		f, _ = h.reply(q, t, call, answer) // the client may have left
+		return f
+	}
+	result, f := h.write(r, call)
+	if result == nil {
 		return named(f, call)
 	}
-	written, f := h.answers.enter(caller.ID, int64(len(answer.Body)))
+	// A failure is an outcome, too: it stays until the client has it.
+	settle := result.Delivering()
+	if f != nil {
+		err = h.fail(q, named(f, call))
+	} else if f, err = h.reply(q, t, call, result.Answer); f != nil {
+		settle(false)
+		return f
+	}
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	h.delivered(r, err, settle)
+	return nil
+}
+
+// reply writes an answer. The fault is that of a client for which there is no room;
+// nothing is written then.
+func (h *Handler) reply(q *request, t target, call *broker.Call, answer *broker.Answer) (*fault.Error, error) {
+	written, f := h.answers.enter(call.Caller, int64(len(answer.Body)))
 	if f != nil {
 		f.RequestID, f.Attempts = answer.RequestID, answer.Attempts
-		return named(f, call)
+		return named(f, call), nil
 	}
 	defer written()
-	if h.answer(w, r, t, answer) == nil && r.Context().Err() == nil {
-		delivered()
-	}
+	err := h.answer(q.w, q.r, t, answer)
 	h.config.Observe(answer.Status, "", time.Since(q.began))
-	return nil
+	return nil, err
+}
+
+// delivered settles, now or later, whether the client has the outcome of a write.
+func (h *Handler) delivered(r *http.Request, err error, settle func(delivered bool)) {
+	c := connectionOf(r.Context())
+	switch {
+	case err != nil:
+		settle(false)
+	case c != nil && r.ProtoMajor == 1:
+		c.written(settle) // a client that has left already may have read everything
+	case r.Context().Err() != nil:
+		settle(false)
+	case c != nil:
+		c.written(settle)
+	default:
+		settle(true)
+	}
 }
 
 // question is what rules and keys are asked about a request. What the contract does
@@ -280,29 +325,32 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
 	return body, nil
 }
 
-// do makes the call: a read within the client's patience, a write so that it goes
-// on when the client has given up. delivered says that the client has the answer.
-func (h *Handler) do(r *http.Request, call *broker.Call) (*broker.Answer, func(), *fault.Error) {
-	deadline := cmp.Or(call.Deadline, usualDeadline)
-	wait := min(deadline, patience(h.agents, r.UserAgent(), deadline))
+// waits is how long a client waits for an answer, and how long a call has.
+func (h *Handler) waits(r *http.Request, call *broker.Call) (wait, deadline time.Duration) {
+	deadline = cmp.Or(call.Deadline, usualDeadline)
+	return min(deadline, patience(h.agents, r.UserAgent(), deadline)), deadline
+}
+
+// read makes a read within the client's patience.
+func (h *Handler) read(r *http.Request, call *broker.Call) (*broker.Answer, *fault.Error) {
+	wait, _ := h.waits(r, call)
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	if call.Operation.GetVerb() == apiv1.Verb_VERB_GET {
-		answer, err := h.config.Broker.Do(ctx, call)
-		return answer, func() {}, faultOf(err)
-	}
+	answer, err := h.config.Broker.Do(ctx, call)
+	return answer, faultOf(err)
+}
+
+// write makes a write so that it goes on when the client has given up. Without a
+// result the fault is no outcome of it.
+func (h *Handler) write(r *http.Request, call *broker.Call) (*outcome.Result, *fault.Error) {
+	wait, deadline := h.waits(r, call)
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
 	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
 		Caller: call.Caller, Operation: call.Operation.GetId(), Name: r.Header.Get(headerIdempotencyKey),
 		Verb: call.Operation.GetVerb(), Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),
 	}, func(ctx context.Context) (*broker.Answer, error) { return h.config.Broker.Do(ctx, call) })
-	if result == nil {
-		return nil, nil, faultOf(err)
-	}
-	if err != nil {
-		result.Delivered() // a failure is told with the status below
-		return nil, nil, faultOf(err)
-	}
-	return result.Answer, result.Delivered, nil
+	return result, faultOf(err)
 }
 
 // headerIdempotencyKey names a write. It is never sent to the Dashboard.
@@ -322,6 +370,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, t target, a *br
 		}
 	}
 	if len(a.Body) == 0 {
+		if a.Status != http.StatusNoContent {
+			header.Set("Content-Length", "0")
+		}
 		w.WriteHeader(a.Status)
 		return nil
 	}

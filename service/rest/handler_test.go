@@ -62,6 +62,7 @@ type setup struct {
 	log       *slog.Logger
 	// respond answers in the Dashboard's place; nil for the sandbox.
 	respond http.Handler
+	around  func(http.Handler) http.Handler // what stands before the Dashboard; nil for nothing
 }
 
 func newFace(t *testing.T, s setup) *face {
@@ -80,6 +81,9 @@ func newFace(t *testing.T, s setup) *face {
 	handler := f.sandbox.Handler()
 	if s.respond != nil {
 		handler = s.respond
+	}
+	if s.around != nil {
+		handler = s.around(handler)
 	}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
@@ -127,7 +131,7 @@ func newFace(t *testing.T, s setup) *face {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(rest.Listen(l)) }()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-served

@@ -72,7 +72,7 @@ func statusOf(f *fault.Error) int {
 const leastRetryAfter = time.Second
 
 // writeFault writes a fault in the vendor's form: {"errors": ["…"]}, never empty.
-func writeFault(w http.ResponseWriter, status int, f *fault.Error) {
+func writeFault(w http.ResponseWriter, status int, f *fault.Error) error {
 	h := w.Header()
 	h.Set(headerReason, f.ReasonCode())
 	h.Set(headerAttempts, strconv.Itoa(len(f.Attempts)))
@@ -82,7 +82,7 @@ func writeFault(w http.ResponseWriter, status int, f *fault.Error) {
 	if wait := max(f.RetryAfter, leastRetryAfter); status == http.StatusTooManyRequests || f.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	}
-	writeErrors(w, status, errorsOf(f, status)...)
+	return writeErrors(w, status, errorsOf(f, status)...)
 }
 
 // errorsOf are the Dashboard's own words where it said why, and the broker's
@@ -95,7 +95,7 @@ func errorsOf(f *fault.Error, status int) []string {
 }
 
 // writeErrors writes an error's body as the vendor does.
-func writeErrors(w http.ResponseWriter, status int, errors ...string) {
+func writeErrors(w http.ResponseWriter, status int, errors ...string) error {
 	for i := range errors {
 		errors[i] = strings.ToValidUTF8(errors[i], "\uFFFD")
 	}
@@ -108,5 +108,6 @@ func writeErrors(w http.ResponseWriter, status int, errors ...string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may have left
+	_, err = w.Write(body)
+	return err
 }

@@ -19,6 +19,7 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 	return &http.Server{
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused as every other method
 		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
+		ConnContext:       withConnection,
 		ReadHeaderTimeout: 10 * time.Second,
 		WriteTimeout:      usualDeadline + 2*time.Minute,
 		IdleTimeout:       2 * time.Minute,
