@@ -139,12 +139,14 @@ func (c *Client) SetNew(ctx context.Context, key string, value []byte, expiry ti
 	return set, err
 }
 
-// swap writes a value where another one stands.
+// swap writes a value where another one stands. A store that is full refuses what
+// could need more room, but not in the middle of a script: what stands there goes first.
 //
 // ARGV: 1 what is to stand there now, empty for nothing, 2 the value, 3 its expiry in
 // milliseconds
 var swap = goredis.NewScript(`
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+if ARGV[1] ~= '' then redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 `)
@@ -161,6 +163,15 @@ func (c *Client) Swap(ctx context.Context, key string, old Value, value []byte, 
 		return err
 	})
 	return swapped, err
+}
+
+// Extend lets a value expire later, also where the store is full. One that does not
+// exist is no error.
+func (c *Client) Extend(ctx context.Context, key string, expiry time.Duration) error {
+	if err := expires(key, expiry); err != nil {
+		return err
+	}
+	return c.do(ctx, func(ctx context.Context) error { return c.redis.PExpire(ctx, c.name(key), expiry).Err() })
 }
 
 // Delete removes a value. One that does not exist is no error.

@@ -184,8 +184,22 @@ func TestFull(t *testing.T) {
 	if _, err := c.SetNew(t.Context(), "k", []byte("x"), time.Minute); !errors.Is(err, ErrFull) || errors.Is(err, ErrUnavailable) {
 		t.Errorf("set in a full store: %v", err)
 	}
-	if v, err := c.Get(t.Context(), "before"); err != nil || string(v.Bytes) != "x" {
+	v, err := c.Get(t.Context(), "before")
+	if err != nil || string(v.Bytes) != "x" {
 		t.Errorf("read in a full store: %q, %v", v.Bytes, err)
+	}
+	// What is there may become another value, and stay longer.
+	if swapped, err := c.Swap(t.Context(), "before", v, bytes.Repeat([]byte("y"), 1000), time.Minute); err != nil || !swapped {
+		t.Errorf("swapped in a full store: %v, %v", swapped, err)
+	}
+	if err := c.Extend(t.Context(), "before", time.Hour); err != nil {
+		t.Error(err)
+	}
+	if ttl := s.Client().PTTL(t.Context(), "test:before").Val(); ttl < 50*time.Minute {
+		t.Errorf("expires in %v", ttl)
+	}
+	if _, err := c.Swap(t.Context(), "k", Value{}, []byte("x"), time.Minute); !errors.Is(err, ErrFull) {
+		t.Errorf("swapped for nothing in a full store: %v", err)
 	}
 }
 
