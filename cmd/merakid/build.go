@@ -26,7 +26,6 @@ import (
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/lane"
-	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 	"github.com/merakibroker/merakibroker/service/setting"
@@ -102,6 +101,8 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	wrong.Add("tls", err)
 	connection, err := connect(&c.Store, files)
 	wrong.Add("store", err)
+	keys, err := sealingKeys(files, c.Store.KeysFile)
+	wrong.Add("store.keys_file", err)
 	wrong.Add("", d.reachableREST(&c))
 	wrong.Add("", d.forwardedBy(&c))
 	if err := f.Explain(wrong); err != nil {
@@ -115,8 +116,10 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
-	outcomes := outcome.New(outcome.Config{})
-	d.closing(outcomes.Close) // after the broker, which ends what is under way
+	outcomes, err := d.keeper(ctx, &c, connection, keys, log)
+	if err != nil {
+		return nil, err
+	}
 	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, log)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,10 @@ func TestWrong(t *testing.T) {
 		{"-config testdata/wrong_reachable.yaml", "wrong_reachable.yaml:1: listen: 0.0.0.0:50051 is an address that others can reach, and no source of identity is on"},
 		{"-sandbox -rest 0.0.0.0:80", "-rest: 0.0.0.0:80 is an address that others can reach, and no source of identity is on"},
 		{"-config testdata/wrong_preload.yaml", "wrong_preload.yaml:5: preload[0]: no key of credentials.keys serves organization 2"},
+		{"-config testdata/wrong_outcomes.yaml", "wrong_outcomes.yaml:1: outcomes.life: 1s is not from 1m0s to 168h0m0s"},
+		{"-config testdata/wrong_outcomes.yaml", "wrong_outcomes.yaml:1: outcomes.grace: 1h0m0s is not from 1s to 5m0s"},
+		{"-config testdata/wrong_outcomes.yaml", "wrong_outcomes.yaml:2: store.keys_file: there is nothing to encrypt"},
+		{"-config testdata/wrong_keys.yaml", "wrong_keys.yaml:1: store.keys_file: testdata/wrong_keys.yaml: line 1 is not a key: 32 bytes in base64"},
 		{"", "credentials: there is no usable Dashboard API key"},
 	} {
 		err := start(t, strings.Fields(row.args)...)

@@ -39,10 +39,20 @@ func (d *daemon) scheduler(ctx context.Context, c *config.Config, connection sto
 		if err := client.Ping(ctx).Err(); err != nil {
 			return setting.Wrong("store.addresses", "the store does not answer (%s): until it does, each replica goes on with its part of every budget", err)
 		}
+		if memory, err := client.Info(ctx, "memory").Result(); err == nil && evicts(memory) {
+			return setting.Wrong("store.addresses", "the store may evict what it keeps (maxmemory-policy): an outcome of a write that is evicted lets the write be made twice; set maxmemory-policy noeviction")
+		}
 		return nil
 	}
 	storeGauges(metrics.Registry(), budgets)
 	return budgets, nil
+}
+
+// evicts tells from a store's word about its memory whether it may remove what has not
+// expired.
+func evicts(memory string) bool {
+	bounded := !strings.Contains(memory, "\nmaxmemory:0\r")
+	return bounded && strings.Contains(memory, "\nmaxmemory_policy:") && !strings.Contains(memory, "\nmaxmemory_policy:noeviction\r")
 }
 
 // connect is where the store is, with what its files hold.

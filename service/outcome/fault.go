@@ -12,6 +12,9 @@ import (
 // askAgain is when a caller may ask for the outcome of a write that is under way.
 const askAgain = time.Second
 
+// fullAgain is when a named write may come again for which the store has no room.
+const fullAgain = time.Minute
+
 // underWay is what a caller gets that cannot wait until a write is done.
 func underWay(w *Write, err error) *fault.Error {
 	f := &fault.Error{
@@ -43,11 +46,41 @@ func unknown(w *Write) *fault.Error {
 // noStore is the refusal of a named write while the shared store is gone: without
 // it another replica could be making the same write.
 func noStore(w *Write, err error) *fault.Error {
+	switch {
+	case errors.Is(err, ErrUnreadable):
+		return unreadable(w, err)
+	case errors.Is(err, ErrFull):
+		return &fault.Error{
+			Kind: fault.Unreachable, Reason: reasonNoStore, Operation: w.Operation, RetryAfter: fullAgain, Cause: err,
+			Detail: "the store that keeps the outcomes of named writes is full; nothing was sent; come back after the delay, or make the write without an idempotency key",
+		}
+	}
 	return &fault.Error{
-		Kind: fault.Unreachable, Reason: "OUTCOME_STORE_UNAVAILABLE", Operation: w.Operation, RetryAfter: askAgain, Cause: err,
+		Kind: fault.Unreachable, Reason: reasonNoStore, Operation: w.Operation, RetryAfter: askAgain, Cause: err,
 		Detail: "the store that keeps the outcomes of named writes cannot be reached; nothing was sent; come back after the delay, or make the write without an idempotency key",
 	}
 }
+
+// notFollowed is what a caller gets whose write another replica makes, or has made,
+// while the store is gone.
+func notFollowed(w *Write, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Unreachable, Reason: reasonNoStore, Operation: w.Operation, RetryAfter: askAgain, Cause: err,
+		Detail: "another replica of the broker makes this write, and the store that will keep its outcome cannot be reached; make the same request again after the delay, it is not executed twice",
+	}
+}
+
+// unreadable is the outcome of a write whose record this replica cannot read: it has
+// another key than the one that wrote it.
+func unreadable(w *Write, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.OutcomeUnknown, Operation: w.Operation, Cause: err,
+		Detail: "a write was made under this idempotency key, and this replica of the broker cannot read what became of it (store.keys_file has to be the same at all replicas); nothing was sent now: read the state back before doing anything else",
+	}
+}
+
+// reasonNoStore is the reason of faults for want of the shared store.
+const reasonNoStore = "OUTCOME_STORE_UNAVAILABLE"
 
 // crashed is the outcome of a write that met a bug.
 func crashed(w *Write, p any) *fault.Error {

@@ -36,10 +36,10 @@ type Config struct {
 	// Bytes bounds the bodies that are kept: 32 MiB. An outcome beyond it is kept
 	// without its body.
 	Bytes int64
-	// Shared keeps the outcomes of named writes for all replicas; nil for this one alone.
+	// Shared keeps outcomes for all replicas; nil for this one alone.
 	Shared Shared
-	// SharedBodies keeps the bodies of answers there, too. They can hold secrets: it
-	// is for a Shared that encrypts.
+	// SharedBodies keeps the Dashboard's own words there, too: bodies of answers, and
+	// messages. They can hold secrets: it is for a Shared that encrypts.
 	SharedBodies bool
 }
 
@@ -71,7 +71,10 @@ type Keeper struct {
 	bytes   int64             // of the bodies kept
 	sweep   time.Time         // when expired entries are looked for next
 	closed  bool
-	running sync.WaitGroup
+	running sync.WaitGroup  // writes
+	behind  sync.WaitGroup  // what is told to the store
+	closing context.Context // ends when no write is under way any more
+	stop    context.CancelFunc
 }
 
 // An entry is one write and what became of it.
@@ -88,6 +91,12 @@ type entry struct {
 	delivering int
 	told       chan struct{}
 
+	// sharedKey is where the store has the write, and holder who makes it there.
+	// published: the outcome stands there. follows: it is another replica's.
+	// delivered: a caller has it.
+	sharedKey, holder             string
+	published, follows, delivered bool
+
 	done    chan struct{} // closed with the next two set
 	answer  *broker.Answer
 	fault   error
@@ -97,8 +106,10 @@ type entry struct {
 
 // New makes a Keeper.
 func New(c Config) *Keeper {
+	closing, stop := context.WithCancel(context.Background())
 	return &Keeper{
 		config: c.complete(), entries: make(map[digest]*entry), places: make(map[digest]*place), callers: make(map[string]int),
+		closing: closing, stop: stop,
 	}
 }
 
@@ -130,6 +141,7 @@ func (r *Result) Delivering() (settle func(delivered bool)) {
 		defer k.mu.Unlock()
 		if delivered {
 			k.forget(e)
+			k.forgetEverywhere(e)
 		}
 		if e.delivering--; e.delivering == 0 || delivered && e.told != nil {
 			k.settled(e)
@@ -165,8 +177,12 @@ func (k *Keeper) Do(ctx context.Context, w Write, how Maker) (*Result, error) {
 		if e, again, told, f = k.enter(ctx, w, how); f != nil {
 			return nil, f
 		}
-		if told == nil {
+		if told == nil && (!again || k.stands(ctx, &w, e)) {
 			break
+		}
+		if told == nil {
+			k.dismiss(e)
+			continue
 		}
 		select {
 		case <-told:
@@ -177,6 +193,7 @@ func (k *Keeper) Do(ctx context.Context, w Write, how Maker) (*Result, error) {
 	select {
 	case <-e.done:
 		answer, err := k.leave(e)
+		again = again || e.follows
 		if again && answer != nil {
 			kept := *answer
 			kept.Cache, kept.Attempts, kept.Queue = CacheOutcome, nil, 0
@@ -251,10 +268,7 @@ func (k *Keeper) run(ctx context.Context, e *entry, how Maker) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e.answer, e.fault = answer, err
-	e.expires = time.Now().Add(k.config.Undelivered)
-	if e.write.Name != "" {
-		e.expires = time.Now().Add(k.config.Life)
-	}
+	e.expires = time.Now().Add(k.keptFor(&e.write))
 	if e.grace != nil {
 		e.grace.Stop()
 	}
@@ -262,7 +276,7 @@ func (k *Keeper) run(ctx context.Context, e *entry, how Maker) {
 		e.bytes = int64(len(answer.Body))
 		k.bytes += e.bytes
 	}
-	if retryable(err) {
+	if retryable(err) || e.follows { // the store knows what another replica has made
 		k.forget(e)
 	}
 	close(e.done)
@@ -287,6 +301,14 @@ func (k *Keeper) leave(e *entry) (*broker.Answer, error) {
 		e.answer, k.bytes, e.bytes = &short, k.bytes-e.bytes, 0
 	}
 	return answer, err
+}
+
+// dismiss leaves an entry that does not count any more.
+func (k *Keeper) dismiss(e *entry) {
+	_, _ = k.leave(e)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.forget(e)
 }
 
 // forget drops an entry, with the lock held. A write under way goes on.
@@ -342,4 +364,8 @@ func (k *Keeper) Close() {
 	k.closed = true
 	k.mu.Unlock()
 	k.running.Wait()
+	k.mu.Lock()
+	k.stop()
+	k.mu.Unlock()
+	k.behind.Wait()
 }

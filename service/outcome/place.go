@@ -1,6 +1,13 @@
 package outcome
 
-import apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+)
 
 // A place is a path that one caller writes to, with the writes without a name whose
 // outcomes are known there. All are of one kind; a write of another kind closes them.
@@ -56,4 +63,37 @@ func (k *Keeper) withdraw(e *entry) {
 	if delete(p.entries, e); len(p.entries) == 0 {
 		delete(k.places, at)
 	}
+}
+
+// eraTries bounds how often a replica tries to agree with the others on an era.
+const eraTries = 5
+
+// era is what the replicas call the present kind of writes at a place. A write of
+// another kind begins a new one, and what was kept under the old one is not found any
+// more. It lasts longer than everything that is kept under it.
+func (k *Keeper) era(ctx context.Context, w *Write, content digest) (string, error) {
+	at, kind := w.place(), w.kind(content)
+	key, mine := "place:"+hex.EncodeToString(at[:]), []byte(hex.EncodeToString(kind[:])+" ")
+	life := k.life(w) + k.config.Undelivered
+	for range eraTries {
+		there, err := k.config.Shared.Read(ctx, key)
+		if err != nil {
+			return "", err
+		}
+		next := there
+		if !bytes.HasPrefix(there, mine) {
+			next = append(bytes.Clone(mine), rand.Text()...)
+		}
+		var agreed bool
+		if there == nil {
+			there, err = k.config.Shared.Begin(ctx, key, next, life)
+			agreed = there == nil
+		} else {
+			agreed, err = k.config.Shared.Replace(ctx, key, there, next, life)
+		}
+		if err != nil || agreed {
+			return string(next), err
+		}
+	}
+	return "", ErrUnreadable
 }

@@ -1,96 +1,19 @@
 package outcome
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/hex"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
-
-// A memory is a store that behaves: records with a life, and it can be gone.
-type memory struct {
-	mu      sync.Mutex
-	records map[string][]byte
-	until   map[string]time.Time // of records and of words
-	gone    bool
-}
-
-var errGone = errors.New("gone")
-
-func newMemory() *memory {
-	return &memory{records: make(map[string][]byte), until: make(map[string]time.Time)}
-}
-
-func (m *memory) lock() (func(), error) {
-	m.mu.Lock()
-	if m.gone {
-		m.mu.Unlock()
-		return nil, errGone
-	}
-	return m.mu.Unlock, nil
-}
-
-func (m *memory) Begin(_ context.Context, key string, record []byte, life time.Duration) ([]byte, error) {
-	unlock, err := m.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	if r := m.records[key]; r != nil && time.Now().Before(m.until[key]) {
-		return r, nil
-	}
-	m.records[key], m.until[key] = record, time.Now().Add(life)
-	return nil, nil
-}
-
-func (m *memory) Replace(_ context.Context, key string, record []byte, life time.Duration) error {
-	unlock, err := m.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	m.records[key], m.until[key] = record, time.Now().Add(life)
-	return nil
-}
-
-func (m *memory) Read(_ context.Context, key string) ([]byte, error) {
-	unlock, err := m.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	return m.records[key], nil
-}
-
-func (m *memory) Hold(_ context.Context, key string, life time.Duration) error {
-	unlock, err := m.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	m.until["hold "+key] = time.Now().Add(life)
-	return nil
-}
-
-func (m *memory) Held(_ context.Context, key string) (bool, error) {
-	unlock, err := m.lock()
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	return time.Now().Before(m.until["hold "+key]), nil
-}
-
-func (m *memory) lose(gone bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.gone = gone
-}
 
 func replicas(t *testing.T, c Config, f func(t *testing.T, store *memory, one, two *Keeper)) {
 	t.Helper()
@@ -139,7 +62,7 @@ func TestANameHasOneOutcomeAtAllReplicas(t *testing.T) {
 }
 
 func TestAFailureIsAnOutcomeAtAllReplicas(t *testing.T) {
-	replicas(t, Config{}, func(t *testing.T, _ *memory, one, two *Keeper) {
+	replicas(t, Config{SharedBodies: true}, func(t *testing.T, _ *memory, one, two *Keeper) {
 		d := &dashboard{fault: &fault.Error{Kind: fault.BadRequest, Reason: "NAME_TAKEN", HTTPStatus: 400, Messages: []string{"taken"}, RequestID: "r1"}}
 		for _, k := range []*Keeper{one, two} {
 			_, f := do(t, k, d, named("one", `{}`), time.Minute)
@@ -174,11 +97,11 @@ func TestAReplicaThatDiedLeavesAnUnknownOutcome(t *testing.T) {
 		w := named("one", `{}`)
 		content := w.content()
 		dead := &entry{write: w, content: content, key: w.key(content)}
-		key := hexKey(dead)
+		key := "name:" + hex.EncodeToString(dead.key[:])
 		if err := store.Hold(t.Context(), "dead", holdFor); err != nil {
 			t.Fatal(err)
 		}
-		if there, err := store.Begin(t.Context(), key, pendingRecord(dead, "dead"), time.Hour); there != nil || err != nil {
+		if there, err := store.Begin(t.Context(), key, record{State: statePending, Content: hex.EncodeToString(content[:]), Holder: "dead"}.text(), time.Hour); there != nil || err != nil {
 			t.Fatal(there, err)
 		}
 		d := new(dashboard)
@@ -256,6 +179,187 @@ func TestTheStoreGoesWhileAWriteIsUnderWay(t *testing.T) {
 		d := new(dashboard)
 		if r, f := do(t, two, d, named("one", `{}`), time.Minute); f != nil || r.Answer.Status != 201 || d.executed.Load() != 0 {
 			t.Errorf("%v %+v, executed %d times", f, r, d.executed.Load())
+		}
+	})
+}
+
+// TestWithoutAKeyNoneOfTheDashboardsWordsAreKept in the store: they hold secrets.
+func TestWithoutAKeyNoneOfTheDashboardsWordsAreKept(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{fault: &fault.Error{Kind: fault.BadRequest, HTTPStatus: 400, Messages: []string{"psk hunter2 is too short"}}}
+		if _, f := do(t, one, d, named("one", `{"psk":"hunter2"}`), time.Minute); f == nil {
+			t.Fatal("no fault")
+		}
+		d.fault = nil
+		if _, f := do(t, one, d, named("two", `{"psk":"hunter2"}`), time.Minute); f != nil {
+			t.Fatal(f)
+		}
+		time.Sleep(time.Second)
+		store.mu.Lock()
+		for _, record := range store.records {
+			if strings.Contains(string(record), "hunter2") || strings.Contains(string(record), "body") {
+				t.Errorf("the store has %s", record)
+			}
+		}
+		store.mu.Unlock()
+		if _, f := do(t, two, d, named("one", `{"psk":"hunter2"}`), time.Minute); f == nil || f.HTTPStatus != 400 || len(f.Messages) > 0 {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// TestAWriteWithoutANameAtTwoReplicas: joined while it is under way, or when its outcome
+// was not delivered.
+func TestAWriteWithoutANameAtTwoReplicas(t *testing.T) {
+	for name, test := range map[string]struct {
+		patience time.Duration // of the first client, for a write that takes 3 s
+		deliver  bool
+		between  *Write
+		again    bool
+	}{
+		"under way":       {time.Second, false, nil, true},
+		"undelivered":     {time.Minute, false, nil, true},
+		"delivered":       {time.Minute, true, nil, false},
+		"another reboot":  {time.Minute, false, &Write{Caller: "a", Verb: apiv1.Verb_VERB_POST, Path: "/devices/Q2/reboot", Body: []byte(`{"x":1}`)}, true},
+		"closed by a PUT": {time.Minute, false, &Write{Caller: "a", Verb: apiv1.Verb_VERB_PUT, Path: "/devices/Q2/reboot"}, false},
+	} {
+		for _, back := range []bool{false, true} { // the repetition comes to the first replica
+			replicas(t, Config{SharedBodies: true}, func(t *testing.T, _ *memory, one, two *Keeper) {
+				d := &dashboard{takes: 3 * time.Second}
+				first, f := do(t, one, d, reboot("a"), test.patience)
+				if test.deliver {
+					first.Delivering()(true)
+				}
+				if f == nil {
+					time.Sleep(time.Second)
+				}
+				made := int64(1)
+				if test.between != nil {
+					made++
+					if _, f := do(t, two, d, *test.between, time.Minute); f != nil {
+						t.Fatal(f)
+					}
+				}
+				if !test.again {
+					made++
+				}
+				k := two
+				if back {
+					k = one
+				}
+				r, f := do(t, k, d, reboot("a"), time.Minute)
+				if f != nil || r.Again != test.again || test.again && (string(r.Answer.Body) != `{"n":1}` || r.Answer.Cache != CacheOutcome) {
+					t.Errorf("%s, back %v: %v, %+v", name, back, f, r)
+				}
+				if n := d.executed.Load(); n != made {
+					t.Errorf("%s, back %v: executed %d times, want %d", name, back, n, made)
+				}
+			})
+		}
+	}
+}
+
+// TestWhoHasGotItElsewhereClosesIt: the outcome is delivered by the second replica, and
+// the first one does not give it out again.
+func TestWhoHasGotItElsewhereClosesIt(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, _ *memory, one, two *Keeper) {
+		d := &dashboard{takes: 3 * time.Second}
+		if _, f := do(t, one, d, reboot("a"), time.Second); f == nil {
+			t.Fatal("done too early")
+		}
+		r, f := do(t, two, d, reboot("a"), time.Minute)
+		if f != nil || !r.Again {
+			t.Fatalf("%v %+v", f, r)
+		}
+		r.Delivering()(true)
+		time.Sleep(time.Second)
+		for i, k := range []*Keeper{one, two} {
+			if r, f := do(t, k, d, reboot("a"), time.Minute); f != nil || r.Again {
+				t.Errorf("%v %+v", f, r)
+			} else {
+				r.Delivering()(true)
+			}
+			time.Sleep(time.Second)
+			if n := d.executed.Load(); n != int64(i)+2 {
+				t.Errorf("executed %d times", n)
+			}
+		}
+	})
+}
+
+// TestAFullStore takes no new name, and every outcome.
+func TestAFullStore(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{takes: 40 * time.Second} // longer than a word lasts
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, f := do(t, one, d, named("old", `{}`), time.Minute); f != nil {
+				t.Error(f)
+			}
+		})
+		time.Sleep(time.Second)
+		store.mu.Lock()
+		store.full = true
+		store.mu.Unlock()
+		if _, f := do(t, two, d, named("new", `{}`), time.Minute); f == nil || f.Kind != fault.Unreachable || f.Reason != "OUTCOME_STORE_UNAVAILABLE" || f.RetryAfter < time.Second {
+			t.Errorf("a new name: %v", f)
+		}
+		if r, f := do(t, two, d, named("old", `{}`), time.Minute); f != nil || !r.Again {
+			t.Errorf("a name that was there: %v", f)
+		}
+		wg.Wait()
+		d.takes = 0
+		if _, f := do(t, two, d, reboot("a"), time.Minute); f != nil {
+			t.Errorf("no name: %v", f)
+		}
+		if n := d.executed.Load(); n != 2 {
+			t.Errorf("executed %d times", n)
+		}
+	})
+}
+
+func TestAnOutcomeThatIsTooLargeIsKeptWithoutItsBody(t *testing.T) {
+	replicas(t, Config{SharedBodies: true}, func(t *testing.T, store *memory, one, two *Keeper) {
+		store.most = 150
+		answer := &broker.Answer{Status: 201, Body: bytes.Repeat([]byte("x"), 200)}
+		if _, err := one.Do(t.Context(), named("one", `{}`), func(context.Context) (*broker.Answer, error) { return answer, nil }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if r, f := do(t, two, new(dashboard), named("one", `{}`), time.Minute); f != nil || r.Answer.Status != 201 || len(r.Answer.Body) > 0 {
+			t.Errorf("%v %+v", f, r)
+		}
+	})
+}
+
+// TestAnOutcomeThatCannotBeRead is unknown, and its name not free.
+func TestAnOutcomeThatCannotBeRead(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := new(dashboard)
+		if _, f := do(t, one, d, named("one", `{}`), time.Minute); f != nil {
+			t.Fatal(f)
+		}
+		time.Sleep(time.Second)
+		store.mu.Lock()
+		store.unreadable = true
+		store.mu.Unlock()
+		if _, f := do(t, two, d, named("one", `{}`), time.Minute); f == nil || f.Kind != fault.OutcomeUnknown || !strings.Contains(f.Detail, "keys_file") || d.executed.Load() != 1 {
+			t.Errorf("%v, executed %d times", f, d.executed.Load())
+		}
+	})
+}
+
+// TestAClaimThatWasLostOnItsWay leaves the name free: nothing was sent.
+func TestAClaimThatWasLostOnItsWay(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		store.late = true
+		d := new(dashboard)
+		if _, f := do(t, one, d, named("one", `{}`), time.Minute); f == nil || f.Reason != "OUTCOME_STORE_UNAVAILABLE" {
+			t.Fatalf("%v", f)
+		}
+		time.Sleep(holdFor)
+		if r, f := do(t, two, d, named("one", `{}`), time.Minute); f != nil || r.Again || d.executed.Load() != 1 {
+			t.Errorf("%v, executed %d times", f, d.executed.Load())
 		}
 	})
 }

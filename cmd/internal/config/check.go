@@ -50,6 +50,20 @@ func (c *Config) check() setting.Errors {
 			wrong.Wrong(fmt.Sprintf("rest_agents[%d].patience", i), "%v is too short to answer within; %v is the least", a.Patience, rest.LeastPatience)
 		}
 	}
+	for _, d := range []struct {
+		key                string
+		value, least, most time.Duration
+	}{
+		{"outcomes.life", time.Duration(c.Outcomes.Life), time.Minute, 7 * 24 * time.Hour},
+		{"outcomes.grace", time.Duration(c.Outcomes.Grace), time.Second, 5 * time.Minute},
+	} {
+		if d.value < d.least || d.value > d.most {
+			wrong.Wrong(d.key, "%v is not from %v to %v", d.value, d.least, d.most)
+		}
+	}
+	if c.Store.KeysFile != "" && len(c.Store.Addresses) == 0 {
+		wrong.Wrong("store.keys_file", "there is nothing to encrypt: store.addresses is missing")
+	}
 	wrong.Add("tracing", c.Tracing.Validate())
 	if len(c.Store.Addresses) > 0 {
 		connection := c.Store.Connection()

@@ -69,6 +69,7 @@ type Config struct {
 
 	Budget   Budget          `yaml:"budget"`
 	Store    Store           `yaml:"store"`
+	Outcomes Outcomes        `yaml:"outcomes"`
 	Identity identity.Config `yaml:"identity"`
 	// Policy lists the rules, which say what callers may do. What none allows is
 	// refused. At least one is needed when a source of identity is on. The rules, and
@@ -125,6 +126,16 @@ type Budget struct {
 	// have under way a replica takes for lists of writes: see docs/batches.md. Default
 	// 3, which leaves some for other applications.
 	ActionBatches int `yaml:"action_batches" jsonschema:"minimum=1,maximum=5"`
+}
+
+// Outcomes says how long it is known what became of a write.
+type Outcomes struct {
+	// Life of the outcome of a named write (an idempotency key). Default 24h; from 1m
+	// to 168h.
+	Life Duration `yaml:"life"`
+	// Grace is how long a write that has not been sent goes on waiting after its caller
+	// has left, where the write is named or came over REST. Default 30s; from 1s to 5m.
+	Grace Duration `yaml:"grace"`
 }
 
 // Drain says how a replica stops.

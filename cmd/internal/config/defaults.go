@@ -31,6 +31,7 @@ func Default() *Config {
 			ActionBatches: 3,
 		},
 		Store:           Store{Prefix: "merakibroker"},
+		Outcomes:        Outcomes{Life: Duration(24 * time.Hour), Grace: Duration(30 * time.Second)},
 		Drain:           Drain{Timeout: Duration(75 * time.Second)},
 		Log:             Log{Level: "info"},
 		MaxRequestBytes: 4 << 20,

@@ -30,6 +30,11 @@ type Store struct {
 	CAFile string `yaml:"ca_file" jsonschema:"minLength=1"`
 	// Prefix of the keys. Default merakibroker.
 	Prefix string `yaml:"prefix" jsonschema:"minLength=1"`
+	// KeysFile holds the keys that encrypt the outcomes of writes in the store, one on a
+	// line, each 32 bytes in base64: openssl rand -base64 32. The first encrypts, all
+	// decrypt. It is the same at all replicas, and is read again when it changes. Without
+	// it the store has outcomes without bodies and messages.
+	KeysFile string `yaml:"keys_file" jsonschema:"minLength=1"`
 	// Replicas is how many there are at the most, those that a roll-out adds with
 	// them. Needed with addresses: while the store is gone, each goes on with that
 	// part of the rate.

@@ -1,0 +1,158 @@
+package outcome
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/broker"
+)
+
+// make makes the write of an entry: here, or by waiting for the replica that makes it
+// already.
+func (k *Keeper) make(ctx context.Context, e *entry, how Maker) (answer *broker.Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = nil, crashed(&e.write, p)
+		}
+	}()
+	if k.config.Shared == nil {
+		return how(ctx)
+	}
+	named := e.write.Name != ""
+	key, err := k.sharedKey(ctx, &e.write, e.content)
+	if err != nil {
+		return how(ctx) // without a name: alone, until the store is back
+	}
+	for {
+		holder := rand.Text()
+		there, err := k.claim(ctx, e, key, holder)
+		if err != nil {
+			if !errors.Is(err, ErrFull) {
+				k.later(func() { k.retract(key, holder) })
+			}
+			if named {
+				return nil, noStore(&e.write, err)
+			}
+			return how(ctx)
+		}
+		if there == nil {
+			k.claimed(e, key, holder)
+			return k.makeHeld(ctx, e, how)
+		}
+		answer, free, err := k.follow(ctx, e, key, there)
+		if !free {
+			return answer, err
+		}
+	}
+}
+
+// sharedKey is where the store keeps a write. Without a name it is kept by what it asks
+// for, and for as long as no write closes it.
+func (k *Keeper) sharedKey(ctx context.Context, w *Write, content digest) (string, error) {
+	key := w.key(content)
+	if w.Name != "" {
+		return "name:" + hex.EncodeToString(key[:]), nil
+	}
+	era, err := k.era(ctx, w, content)
+	if err != nil {
+		return "", err
+	}
+	key = digestOf(key[:], []byte(era))
+	return "write:" + hex.EncodeToString(key[:]), nil
+}
+
+// claim begins the record of a write, or gives the one that is there. The word that
+// this replica is alive stands before the record: nobody finds the record without.
+func (k *Keeper) claim(ctx context.Context, e *entry, key, holder string) (there []byte, err error) {
+	there, err = k.config.Shared.Read(ctx, key)
+	if there != nil || err != nil {
+		return there, err
+	}
+	if err := k.config.Shared.Hold(ctx, holder, holdFor); err != nil {
+		return nil, err
+	}
+	r := record{State: statePending, Content: hex.EncodeToString(e.content[:]), Holder: holder}
+	return k.config.Shared.Begin(ctx, key, r.text(), k.life(&e.write))
+}
+
+// claimed notes where the store keeps an entry, and by whose word.
+func (k *Keeper) claimed(e *entry, key, holder string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e.sharedKey, e.holder = key, holder
+}
+
+// makeHeld makes a write that this replica has claimed.
+func (k *Keeper) makeHeld(ctx context.Context, e *entry, how Maker) (answer *broker.Answer, err error) {
+	release := k.hold(e.holder)
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = nil, crashed(&e.write, p)
+		}
+		// The caller does not wait until the store has the outcome; Close does.
+		k.later(func() {
+			defer release()
+			k.publish(e, answer, err)
+		})
+	}()
+	return how(ctx)
+}
+
+// hold renews the word that this replica is alive until release is called. It needs no
+// room in the store.
+func (k *Keeper) hold(holder string) (release func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(renewEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = k.config.Shared.Renew(ctx, holder, holdFor) // the next one may succeed
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// retract removes the record of a claim of which nobody knows whether it was made:
+// nothing was sent, and the others need not take the outcome for unknown. The claim
+// may still be on its way, so it is looked for as long as its word counts.
+func (k *Keeper) retract(key, holder string) {
+	for end := time.Now().Add(holdFor); time.Now().Before(end); {
+		if k.drop(key, holder) == dropped || wait(k.closing, publishPause) != nil {
+			return
+		}
+	}
+}
+
+// What became of a drop.
+const (
+	dropped = iota
+	notThere
+	notKnown
+)
+
+// drop removes a record that is a holder's.
+func (k *Keeper) drop(key, holder string) int {
+	ctx := context.Background() // Close bounds it: the store answers in time, or not at all
+	text, err := k.config.Shared.Read(ctx, key)
+	var r record
+	switch {
+	case err != nil:
+		return notKnown
+	case text == nil || json.Unmarshal(text, &r) != nil || r.Holder != holder:
+		return notThere
+	case k.config.Shared.Drop(ctx, key) != nil:
+		return notKnown
+	}
+	return dropped
+}
