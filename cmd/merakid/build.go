@@ -258,7 +258,7 @@ func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashbo
 			authorities = x509.NewCertPool() // a container without any
 		}
 		if !authorities.AppendCertsFromPEM(contents[0]) {
-			return fmt.Errorf("%s holds no certificate in PEM", c.UpstreamCAFile)
+			return errors.New("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 		}
 		client.Trust(authorities)
 		return nil

@@ -40,7 +40,7 @@ func TestWrong(t *testing.T) {
 		{"-upstream ftp://api.meraki.com", `-upstream: "ftp://api.meraki.com" is not an http or https address`},
 		{"-upstream http://proxy.example/api/v1", "over http everyone on the way can read the API key. Write https, or say upstream_plain_http: true"},
 		{"-upstream https://api.meraki.com", "where the API begins at /api/v1; write https://api.meraki.com/api/v1"},
-		{"-config testdata/wrong_upstream_ca.yaml", "wrong_upstream_ca.yaml:1: upstream_ca_file: testdata/wrong_upstream_ca.yaml holds no certificate in PEM"},
+		{"-config testdata/wrong_upstream_ca.yaml", "wrong_upstream_ca.yaml:1: upstream_ca_file: testdata/wrong_upstream_ca.yaml: holds no certificate in PEM"},
 		{"-config testdata/there_is_none.yaml", "no such file"},
 		{"-config testdata/wrong_burst_and_jitter.yaml", "burst 9 + rate 10/s x jitter 0.2s = 9 + 2 = 11, above the burst of 10"},
 		{"-config testdata/wrong_burst_and_jitter.yaml -upstream http://127.0.0.1:8080/api/v1", "above the burst of 10"},

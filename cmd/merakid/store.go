@@ -37,7 +37,7 @@ func (d *daemon) scheduler(ctx context.Context, c *config.Config, connection sto
 	d.closing(func() { _ = budgets.Close() })
 	d.storeAnswers = func(ctx context.Context) error {
 		if err := client.Ping(ctx).Err(); err != nil {
-			return setting.Wrong("store.addresses", "the store does not answer (%s): until it does, each replica goes on with its part of every budget", err)
+			return setting.Wrong("store.addresses", "%s. Until this is mended, each replica goes on with its part of every budget", err)
 		}
 		if memory, err := client.Info(ctx, "memory").Result(); err == nil && evicts(memory) {
 			return setting.Wrong("store.addresses", "the store may evict what it keeps (maxmemory-policy): an outcome of a write that is evicted lets the write be made twice; set maxmemory-policy noeviction")
@@ -96,7 +96,7 @@ func authorities(files *secretfile.Watcher, file string) (func() *tls.Config, er
 	err := files.Add(secretfile.Group{Name: "authorities of the store", Paths: []string{file}, Load: func(contents [][]byte) error {
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(contents[0]) {
-			return fmt.Errorf("%s holds no certificate in PEM", file)
+			return errors.New("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
 		}
 		current.Store(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool})
 		return nil

@@ -38,7 +38,7 @@ func parseKeys(contents []byte) ([]dashboard.Key, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("holds no key")
+		return nil, errors.New("holds no key: put the Dashboard key there, alone on its line")
 	}
 	return keys, nil
 }

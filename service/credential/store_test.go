@@ -150,7 +150,7 @@ func TestNewStoreSaysWhichKeyIsWrong(t *testing.T) {
 	}{
 		{KeyConfig{Name: "k", Env: "ABSENT"}, "keys[0].env: the environment has no ABSENT"},
 		{KeyConfig{Name: "k", Env: "BAD"}, "keys[0].env: BAD: line 1 holds white space"},
-		{KeyConfig{Name: "k", File: path}, "keys[0].file: line 1 holds white space"},
+		{KeyConfig{Name: "k", File: path}, "keys[0].file: " + path + ": line 1 holds white space"},
 		{KeyConfig{Name: "k", File: path + "2"}, "keys[0].file: " + path + "2: no such file"},
 	}
 	for _, c := range cases {

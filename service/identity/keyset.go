@@ -43,11 +43,18 @@ var errNoTokenKey = errors.New("holds no public key that can check a token")
 // and certificates. skipped says which keys of a set cannot be used, and why; it is an
 // error only where none can.
 func parseKeySet(b []byte) (set keySet, skipped []error, err error) {
-	b = bytes.TrimSpace(b)
-	if bytes.HasPrefix(b, []byte("{")) {
+	b = bytes.TrimSpace(bytes.TrimPrefix(b, []byte("\ufeff"))) // some editors begin a file so
+	switch {
+	case bytes.HasPrefix(b, []byte("{")):
 		set, skipped, err = parseJWKS(b)
-	} else {
+	case bytes.HasPrefix(b, []byte("<")):
+		err = errors.New("is a page in HTML or XML, and no JSON Web Key Set")
+	case bytes.Contains(b, []byte("-----BEGIN ")):
 		set, err = parsePEM(b)
+	case len(b) == 0:
+		err = errors.New("is empty")
+	default:
+		err = errors.New("is neither a JSON Web Key Set nor keys in PEM")
 	}
 	switch {
 	case err != nil:
@@ -104,9 +111,13 @@ func parsePEM(b []byte) (keySet, error) {
 func parseJWKS(b []byte) (set keySet, skipped []error, err error) {
 	var doc struct {
 		Keys []json.RawMessage `json:"keys"`
+		Set  string            `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, nil, errors.New("is not a JSON Web Key Set")
+	}
+	if doc.Keys == nil && doc.Set != "" {
+		return nil, nil, fmt.Errorf("is the issuer's configuration; the keys are where it says, at %q", clip(doc.Set))
 	}
 	for i, raw := range doc.Keys {
 		key, used, err := parseJWK(raw)

@@ -2,11 +2,14 @@ package identity
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,7 +172,11 @@ func (s *keySource) fetchOnce(ctx context.Context) error {
 	}
 	s.observe(err)
 	if err != nil {
-		s.log.ErrorContext(ctx, "keys to check tokens with could not be fetched; those fetched before stay in use", "url", s.url, "error", err)
+		held := "there are none: every token is refused, and this replica is not ready"
+		if s.keys() != nil {
+			held = "those fetched before stay in use"
+		}
+		s.log.ErrorContext(ctx, "keys to check tokens with could not be fetched; "+held, "url", s.url, "error", err)
 		return err
 	}
 	s.set.Store(&set)
@@ -186,18 +193,52 @@ func (s *keySource) fetch(ctx context.Context) (keySet, error) {
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, unreachable(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer is %s", resp.Status)
+	switch {
+	case resp.StatusCode == http.StatusOK:
+	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
+		return nil, fmt.Errorf("the answer is a redirect (%d) to %q, which is not followed: %s", resp.StatusCode, clip(resp.Header.Get("Location")), where)
+	default:
+		return nil, fmt.Errorf("the answer has the status %d %s: %s", resp.StatusCode, http.StatusText(resp.StatusCode), where)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the answer broke off (%w); it is asked for again", err)
 	}
 	if len(body) > maxKeysBytes {
-		return nil, errors.New("the answer is too large")
+		return nil, fmt.Errorf("the answer has more than %d bytes, and a set of keys has a few thousand: %s", maxKeysBytes, where)
 	}
-	return s.read(body)
+	set, err := s.read(body)
+	if err != nil {
+		return nil, fmt.Errorf("the answer %w: %s", err, where)
+	}
+	return set, nil
+}
+
+// where says what to do about an address that answers with something else than keys.
+const where = "identity.token.keys_url has to be the issuer's jwks_uri, which its /.well-known/openid-configuration names"
+
+// unreachable says why there was no answer, without the address, which the line of
+// the log has, and what to do about it.
+func unreachable(err error) error {
+	var address *url.Error
+	if errors.As(err, &address) {
+		err = address.Err
+	}
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var host *net.DNSError
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("its certificate comes from an authority that this machine does not trust; add the authority to the machine's own, or have the keys in a file and name it in identity.token.keys_file: %w", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("its certificate is for another name; write one of its names in identity.token.keys_url: %w", err)
+	case errors.As(err, &host):
+		return fmt.Errorf("its name cannot be found; check identity.token.keys_url and the name server: %w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v; check that the broker may reach it (a firewall, a network policy)", keysTimeout)
+	}
+	return fmt.Errorf("it does not answer; check identity.token.keys_url, and that the broker may reach it (a firewall, a network policy): %w", err)
 }

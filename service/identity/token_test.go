@@ -203,7 +203,7 @@ func TestKeySetErrors(t *testing.T) {
 		{"not on the curve", `{"keys":[{"kty":"EC","crv":"P-256","x":"` + number(make([]byte, 32)) + `","y":"` + number(make([]byte, 32)) + `"}]}`, "keys[0] cannot"},
 		{"short point", `{"keys":[{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}]}`, "cannot be read"},
 		{"short Edwards", `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AQ"}]}`, "length of an Ed25519"},
-		{"no PEM", "hello", "no public key"},
+		{"no PEM", "hello", "neither a JSON Web Key Set nor keys in PEM"},
 		{"private PEM", "-----BEGIN PRIVATE KEY-----\nAQ==\n-----END PRIVATE KEY-----", "private key"},
 		{"other PEM", "-----BEGIN X-----\nAQ==\n-----END X-----", "holds no public key"},
 		{"too many", strings.Repeat(is.pem("ES256"), maxTokenKeys+1), "more than 100"},

@@ -143,7 +143,7 @@ func Connect(ctx context.Context, c Config) (goredis.UniversalClient, error) {
 		options.SentinelUsername, options.SentinelPassword = name, password
 	}
 	client := goredis.NewUniversalClient(options)
-	client.AddHook(plainHook{})
+	client.AddHook(plainHook{c.what()})
 	return client, nil
 }
 

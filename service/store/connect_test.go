@@ -115,8 +115,8 @@ func TestSentinel(t *testing.T) {
 		t.Errorf("database 5 has %q, %v", v, err)
 	}
 	config.SentinelCredentials = password("", "another")
-	if err := connect(t, config).Get(t.Context(), "k").Err(); err == nil {
-		t.Error("a sentinel answers to the wrong password")
+	if err := connect(t, config).Get(t.Context(), "k").Err(); err == nil || !strings.Contains(err.Error(), "budgets (sentinels "+sentinel.Address()+"), a sentinel, does not take the connection: check store.sentinel_username and store.sentinel_password_file") {
+		t.Errorf("a sentinel and the wrong password: %v", err)
 	}
 	config.SentinelCredentials = func(context.Context) (string, string, error) { return "", "", errors.New("no such file") }
 	if _, err := Connect(t.Context(), config); err == nil || !strings.Contains(err.Error(), "credentials for the sentinels: no such file") {
@@ -181,9 +181,10 @@ func TestTLS(t *testing.T) {
 		tls     *tls.Config
 		says    string
 	}{
-		"trusted":        {address, &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12}, ""},
-		"not trusted":    {address, &tls.Config{MinVersion: tls.VersionTLS12}, "set store.ca_file"},
-		"another's name": {net.JoinHostPort("localhost", strconv.Itoa(port)), &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12, ServerName: "redis.example"}, "one of its names"},
+		"trusted":              {address, &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12}, ""},
+		"not trusted":          {address, &tls.Config{MinVersion: tls.VersionTLS12}, "set store.ca_file"},
+		"a server without TLS": {storetest.Serve(t).Address(), &tls.Config{MinVersion: tls.VersionTLS12}, "does not answer in time; where it never does, check store.addresses and store.tls"},
+		"another's name":       {net.JoinHostPort("localhost", strconv.Itoa(port)), &tls.Config{RootCAs: authority, MinVersion: tls.VersionTLS12, ServerName: "redis.example"}, "one of its names"},
 	} {
 		err := connect(t, Config{Addresses: []string{c.address}, TLS: func() *tls.Config { return c.tls }}).Ping(t.Context()).Err()
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {

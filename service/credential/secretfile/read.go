@@ -8,22 +8,39 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // maxBytes bounds what is read of one file. Bundles of certificates are the
 // largest: a system's own is about 250 kB.
 const maxBytes = 1 << 20
 
+// errEmpty: an empty file is one that is being written, or a mistake.
+var errEmpty = errors.New("is empty")
+
 // read takes the contents of all files, or says which one cannot be used.
-func read(paths []string) (contents [][]byte, sum [sha256.Size]byte, err error) {
-	for _, path := range paths {
+func (g *Group) read() (contents [][]byte, sum [sha256.Size]byte, err error) {
+	for _, path := range g.Paths {
 		c, err := readOne(path)
-		if err != nil {
+		switch {
+		case errors.Is(err, errEmpty):
+			return nil, sum, fmt.Errorf("%s: %w: put the %s there", path, err, g.Name)
+		case err != nil:
 			return nil, sum, fmt.Errorf("%s: %w", path, err)
 		}
 		contents = append(contents, c)
 	}
 	return contents, sumOf(contents), nil
+}
+
+// load hands the contents over. What is wrong with them is told with the file, where
+// there is only one: whoever has several knows which.
+func (g *Group) load(contents [][]byte) error {
+	err := g.Load(contents)
+	if err == nil || len(g.Paths) > 1 || strings.HasPrefix(err.Error(), g.Paths[0]) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", g.Paths[0], err)
 }
 
 func readOne(path string) ([]byte, error) {

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -30,12 +29,13 @@ const (
 // A Group is files that belong together and are taken together: a certificate
 // and its key are one group.
 type Group struct {
-	// Name says what the files hold, for logs and metrics.
+	// Name says what the files hold, for errors, logs and metrics.
 	Name  string
 	Paths []string
 	// Load takes the contents, in the order of Paths. An error refuses them:
 	// what was loaded before stays. It must not keep the slices, and its error
-	// must not hold what they say. It is never called twice at the same time.
+	// must not hold what they say, and need not name the file where there is only
+	// one. It is never called twice at the same time.
 	Load func(contents [][]byte) error
 }
 
@@ -119,11 +119,11 @@ func New(c Config) *Watcher {
 // Add reads the group now and watches it from now on. An error means that the
 // files cannot be used as they are, and that they are not watched.
 func (w *Watcher) Add(g Group) error {
-	contents, sum, err := read(g.Paths)
+	contents, sum, err := g.read()
 	if err != nil {
 		return err
 	}
-	if err := g.Load(contents); err != nil {
+	if err := g.load(contents); err != nil {
 		return err
 	}
 	w.mu.Lock()
@@ -179,7 +179,7 @@ func (w *Watcher) look() (unsettled bool) {
 }
 
 func (w *Watcher) lookAt(g *watched) (unsettled bool) {
-	contents, sum, err := read(g.Paths)
+	contents, sum, err := g.read()
 	switch {
 	case err != nil:
 		g.seen = [sha256.Size]byte{}
@@ -198,7 +198,7 @@ func (w *Watcher) lookAt(g *watched) (unsettled bool) {
 		g.seen = sum
 		return true
 	}
-	if err := g.Load(contents); err != nil {
+	if err := g.load(contents); err != nil {
 		g.refused = sum
 		w.fail(g, Refused, err)
 		return false
@@ -218,9 +218,6 @@ func (w *Watcher) fail(g *watched, o Outcome, err error) {
 	}
 	w.observe(g.Name, o)
 }
-
-// errEmpty: an empty file is one that is being written, or a mistake.
-var errEmpty = errors.New("is empty")
 
 // sumOf tells contents apart: a hash of each file's hash, so that bytes cannot
 // move from one file to the next unnoticed.
