@@ -19,7 +19,9 @@ import { Channel } from "merakibroker/grpc-js";
 import { OrganizationsService } from "merakibroker/organizations";
 import { WirelessService } from "merakibroker/wireless";
 
-const channel = new Channel(process.argv[2] ?? "127.0.0.1:50051");
+// Answers may have more than gRPC's usual 4 MiB.
+const options = { "grpc.max_receive_message_length": 64 << 20 };
+const channel = new Channel(process.argv[2] ?? "127.0.0.1:50051", undefined, options);
 const organizations = channel.service(OrganizationsService);
 const devices = channel.service(DevicesService);
 const wireless = channel.service(WirelessService);
