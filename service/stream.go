@@ -89,10 +89,16 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 		if err != nil {
 			return p.afterPages(err)
 		}
-		if next == nil || samePage(call, next) || p.beforeRecords(next) {
+		if next == nil || p.beforeRecords(next) {
 			return nil
 		}
-		if p.repeats(call, next) {
+		page, err := call.Page(next)
+		switch {
+		case err != nil:
+			return err
+		case page.Query == call.Query:
+			return nil // some operations name the last page as the one after it
+		case p.repeats(call, page):
 			return p.loop()
 		}
 		select {
@@ -107,9 +113,7 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 		if err := ctx.Err(); err != nil {
 			return p.unread(err)
 		}
-		page := *call
-		page.Host, page.Path, page.Query = next.Host, next.Path, next.Query
-		call = &page
+		call = page
 	}
 }
 
@@ -210,23 +214,14 @@ func (p *paging) unread(err error) error {
 	return f
 }
 
-// samePage tells a link that leads back to where it stands: some operations
-// answer so on their last page.
-func samePage(call *broker.Call, next *dashboard.Link) bool {
-	return next.Path == call.Path && next.Query == call.Query
-}
-
-// A pageKey says where a page is, whatever host answers for it.
-type pageKey struct{ path, query string }
-
 // repeats notes the page of a call, and tells whether the next one is among those
 // that were before.
-func (p *paging) repeats(call *broker.Call, next *dashboard.Link) bool {
+func (p *paging) repeats(call, next *broker.Call) bool {
 	if p.seen == nil {
 		p.seen, p.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
-	p.seen[maphash.Comparable(p.seed, pageKey{call.Path, call.Query})] = struct{}{}
-	_, was := p.seen[maphash.Comparable(p.seed, pageKey{next.Path, next.Query})]
+	p.seen[maphash.String(p.seed, call.Query)] = struct{}{}
+	_, was := p.seen[maphash.String(p.seed, next.Query)]
 	return was
 }
 

@@ -206,6 +206,9 @@ func (j judgement) redirected() verdict {
 		return verdict{action: giveUp, reason: "redirect refused: it would turn the write into a read"}
 	case a.Location == nil:
 		return verdict{action: giveUp, reason: "redirect refused: it " + a.Refusal}
+	case a.Location.Path != j.call.Path:
+		// Rules and budgets are about the path that was asked for.
+		return verdict{action: giveUp, reason: "redirect refused: it leads to another path"}
 	case j.history.hops > j.hops:
 		return verdict{action: giveUp, reason: "redirect refused: too many in a row"}
 	}

@@ -37,9 +37,10 @@ var judgedAnswers = []struct {
 	{"200", dashboard.Answer{Outcome: fault.OK, Status: 200, MaybeExecuted: true}},
 	{"200 too large", dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: dashboard.ErrTooLarge}},
 	{"200 cut", dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: io.ErrUnexpectedEOF}},
-	{"302", dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: &dashboard.Target{Host: "https://n1.meraki.com", Path: "/x"}}},
+	{"302", dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
 	{"304", dashboard.Answer{Outcome: fault.Redirect, Status: 304}},
-	{"308", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Host: "https://n1.meraki.com", Path: "/x"}}},
+	{"308", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
+	{"308 astray", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Path: "/organizations/2"}}},
 	{"308 elsewhere", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Refusal: "leads to a host outside of the vendor's domains"}},
 	{"400", dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"VLANs are not enabled for this network"}}},
 	{"400 batches", dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."}}},
@@ -283,7 +284,7 @@ func TestOwnLimit(t *testing.T) {
 func TestRedirectsEnd(t *testing.T) {
 	t.Parallel()
 	read := &judgedCalls[0].call
-	j := judgement{call: read, hops: 5, now: judged, answer: &dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: &dashboard.Target{Path: "/x"}}}
+	j := judgement{call: read, hops: 5, now: judged, answer: &dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: new(dashboard.Target)}}
 	followed := 0
 	for {
 		j.history.add("getThing", j.answer)

@@ -27,6 +27,8 @@ func TestPages(t *testing.T) {
 		{name: "three", links: map[string]string{"n=0": "n=1", "n=1": "n=2"}, pages: 3},
 		{name: "the last names itself", links: map[string]string{"n=0": "n=1", "n=1": "n=1"}, pages: 2},
 		{name: "circle", links: map[string]string{"n=0": "n=1", "n=1": "n=0"}, pages: 2, err: &fault.Error{Kind: fault.Malformed}},
+		{name: "to another path", links: map[string]string{"n=0": "n=1", "n=1": "elsewhere"}, pages: 2, err: &fault.Error{Kind: fault.Malformed}},
+		{name: "to no path", links: map[string]string{"n=0": "nowhere"}, pages: 1, err: &fault.Error{Kind: fault.Malformed}},
 		{name: "backward", links: map[string]string{"n=0": "n=1"}, style: apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD, pages: 1},
 		{name: "ended by the reader", links: map[string]string{"n=0": "n=1", "n=1": "n=2"}, until: 2, pages: 2, err: stop},
 		{name: "a page fails", links: map[string]string{"n=0": "n=1", "n=1": "fails"}, pages: 2, err: &fault.Error{Kind: fault.Forbidden}},
@@ -40,6 +42,13 @@ func TestPages(t *testing.T) {
 				a := ok(fmt.Sprintf("[%q]", r.Query))
 				if next := c.links[r.Query]; next != "" {
 					a.Next = &dashboard.Link{Path: r.Path, Query: next}
+				}
+				switch {
+				case a.Next == nil:
+				case a.Next.Query == "elsewhere":
+					a.Next.Path = "/organizations/2/networks"
+				case a.Next.Query == "nowhere":
+					a.Next = &dashboard.Link{Refusal: "leads nowhere"}
 				}
 				return a
 			}}

@@ -24,7 +24,7 @@ type Answer struct {
 	RequestID string
 	// Host is scheme://host of who answered, or was asked.
 	Host string
-	// Next and Prev are of the Link header; nil where it names none that may be followed.
+	// Next and Prev are of the Link header; nil where it names none.
 	Next, Prev *Link
 	// Links is the Link header as it came; empty where there is none, or one above
 	// the bound.
@@ -46,6 +46,9 @@ type Answer struct {
 
 // A Link is one relation of a Link header, to a host that may have the key.
 type Link struct {
+	// Refusal says why the link may not be followed; empty otherwise. There is nothing
+	// else in a link that may not.
+	Refusal string
 	// Host is scheme://host; empty for the configured base.
 	Host string
 	// Path is below /api/v1, escaped; Query is encoded, without the question mark.

@@ -52,10 +52,10 @@ func TestRequestOnTheWire(t *testing.T) {
 	if string(a.Body) != "[]" || a.RequestID != "id-1" || a.Host != s.URL || a.Err != nil || a.Start.IsZero() || a.Duration <= 0 {
 		t.Errorf("%+v", a)
 	}
-	if a.Next == nil || *a.Next != (Link{"https://n1.meraki.com", "/a", "startingAfter=2", "2", ""}) {
+	if a.Next == nil || *a.Next != (Link{Host: "https://n1.meraki.com", Path: "/a", Query: "startingAfter=2", StartingAfter: "2"}) {
 		t.Errorf("next: %+v", a.Next)
 	}
-	if a.Prev == nil || *a.Prev != (Link{"", "/a", "endingBefore=1", "", "1"}) {
+	if a.Prev == nil || *a.Prev != (Link{Path: "/a", Query: "endingBefore=1", EndingBefore: "1"}) {
 		t.Errorf("prev: %+v", a.Prev)
 	}
 

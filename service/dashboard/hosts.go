@@ -179,11 +179,11 @@ func (h *hosts) hostOf(u *url.URL) string {
 func (h *hosts) link(from *url.URL, ref string) *Link {
 	u, err := from.Parse(ref)
 	if err != nil {
-		return nil
+		return &Link{Refusal: "cannot be read"}
 	}
 	path, ok := h.below(u)
 	if !ok || !cleanQuery(u.RawQuery) {
-		return nil
+		return &Link{Refusal: "leads to no path of the API"}
 	}
 	l := &Link{Path: path, Query: u.RawQuery}
 	if h.refuse(u) == "" {

@@ -79,21 +79,21 @@ func TestLinkTargets(t *testing.T) {
 		{"a path alone", cloud, "/api/v1/y?startingAfter=2", &Link{Path: "/y", Query: "startingAfter=2", StartingAfter: "2"}},
 		{"a query alone", cloud, "?startingAfter=2", &Link{Path: "/x", Query: "startingAfter=2", StartingAfter: "2"}},
 		{"escaped", cloud, "https://api.meraki.com/api/v1/%6frganizations/a:b%3dc", &Link{Path: "/organizations/a%3Ab%3Dc"}},
-		{"an escaped slash", cloud, "https://api.meraki.com/api/v1/a%2Fb/c", nil},
-		{"an escape twice", cloud, "https://api.meraki.com/api/v1/a%252Fb/c", nil},
-		{"a parameter of a segment", cloud, "https://api.meraki.com/api/v1/a;b/c", nil},
-		{"an empty segment", cloud, "https://api.meraki.com/api/v1//a/c", nil},
-		{"another API", cloud, "https://api.meraki.com/api/v0/x", nil},
-		{"the root", cloud, "https://api.meraki.com/api/v1/", nil},
-		{"dots", cloud, "https://api.meraki.com/api/v1/%2e%2e/x", nil},
-		{"rubbish", cloud, "https://api.meraki.com:port/", nil},
+		{"an escaped slash", cloud, "https://api.meraki.com/api/v1/a%2Fb/c", &Link{Refusal: "leads to no path of the API"}},
+		{"an escape twice", cloud, "https://api.meraki.com/api/v1/a%252Fb/c", &Link{Refusal: "leads to no path of the API"}},
+		{"a parameter of a segment", cloud, "https://api.meraki.com/api/v1/a;b/c", &Link{Refusal: "leads to no path of the API"}},
+		{"an empty segment", cloud, "https://api.meraki.com/api/v1//a/c", &Link{Refusal: "leads to no path of the API"}},
+		{"another API", cloud, "https://api.meraki.com/api/v0/x", &Link{Refusal: "leads to no path of the API"}},
+		{"the root", cloud, "https://api.meraki.com/api/v1/", &Link{Refusal: "leads to no path of the API"}},
+		{"dots", cloud, "https://api.meraki.com/api/v1/%2e%2e/x", &Link{Refusal: "leads to no path of the API"}},
+		{"rubbish", cloud, "https://api.meraki.com:port/", &Link{Refusal: "cannot be read"}},
 		{"through a proxy with its prefix", proxy, "http://127.0.0.1:8080/dash/api/v1/x", &Link{Path: "/x"}},
 		{"through a proxy that passes links on", proxy, "https://api.meraki.com/api/v1/x", &Link{Host: "https://api.meraki.com", Path: "/x"}},
 		{"another port", proxy, "http://127.0.0.1:8082/api/v1/x", &Link{Path: "/x"}},
 	} {
 		from := testURL(t, c.hosts.origin+c.hosts.prefix+"/x")
 		got := c.hosts.link(from, c.ref)
-		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+		if *got != *c.want {
 			t.Errorf("%s: %+v; want %+v", c.name, got, c.want)
 		}
 	}
@@ -107,7 +107,7 @@ func FuzzLink(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, ref string) {
 		next, prev := links([]string{header})
 		for _, s := range []string{next, prev, ref} {
-			if l := h.link(from, s); l != nil {
+			if l := h.link(from, s); l.Refusal == "" {
 				fits(t, h, l.Host, l.Path, l.Query)
 			}
 			if target, reason := h.target(from, s); target != nil {
