@@ -18,6 +18,10 @@ FUZZTIME ?= 3s
 # How long `make soak` runs.
 SOAKTIME ?= 5m
 
+# How many changes `make mutants` makes, and which sample of them.
+MUTANTS ?= 400
+MUTANTS_SEED ?= 1
+
 BUF_VERSION := v1.59.0
 BIN := $(CURDIR)/.bin
 BUF := $(BIN)/buf-$(BUF_VERSION)
@@ -80,6 +84,13 @@ fuzz:
 # nothing may grow, and nothing may end as a failure of the broker's own. Not part of test.
 soak:
 	go test -race -pgo=off -count=1 -tags soak -timeout 0 -run TestSoak ./service -v -args -soak $(SOAKTIME)
+
+# Changes the code in MUTANTS places, one at a time, and wants a test to notice 85 % of
+# the changes. It takes hours, so it is not part of test; a run in parts is made with
+# `go run ./cmd/internal/mutants -skip`.
+.PHONY: mutants
+mutants:
+	nice -n 19 go run ./cmd/internal/mutants -n $(MUTANTS) -seed $(MUTANTS_SEED)
 
 # Wipes and rebuilds everything that a machine writes: the sections' protos from
 # the document, gen/ from the protos, and what docs/ count of them.
