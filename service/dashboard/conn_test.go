@@ -393,3 +393,50 @@ func TestConnectionWaitsForItsReader(t *testing.T) {
 		})
 	}
 }
+
+// TestManyIdleConnectionsAreKept: after 300 attempts at once 256 connections are kept, so that the
+// next ones, as many, dial none.
+func TestManyIdleConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	const kept, more = 256, 44
+	var arrived sync.WaitGroup
+	var gate atomic.Pointer[chan struct{}]
+	var dropped atomic.Int64
+	over := make(chan struct{})
+	s, connections := counted(t, func(http.ResponseWriter, *http.Request) {
+		open := *gate.Load()
+		arrived.Done()
+		<-open
+	}, func(s *httptest.Server) {
+		count := s.Config.ConnState
+		s.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+			if count(conn, state); state == http.StateClosed && dropped.Add(1) == more {
+				close(over)
+			}
+		}
+	})
+	c := client(t, s.URL)
+	atOnce := func(n int) {
+		var wg sync.WaitGroup
+		open := make(chan struct{})
+		gate.Store(&open)
+		arrived.Add(n)
+		for range n {
+			wg.Go(func() {
+				if a := attempt(t, c, get("/x")); a.Status != 200 {
+					t.Errorf("%d (%v)", a.Status, a.Err)
+				}
+			})
+		}
+		arrived.Wait()
+		close(open)
+		wg.Wait()
+	}
+	atOnce(kept + more)
+	<-over
+	before := connections.Load()
+	atOnce(kept)
+	if n := connections.Load(); before != kept+more || n != before {
+		t.Errorf("%d connections for the first attempts, %d more for the next %d", before, n-before, kept)
+	}
+}

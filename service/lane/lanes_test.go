@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -392,4 +393,36 @@ func TestManyBusyLanes(t *testing.T) {
 			l.mu.Unlock()
 		}
 	})
+}
+
+// TestCautiousRateIsAsConfigured: what the calls of one credential may spend while no
+// owner is known, each credential for itself.
+func TestCautiousRateIsAsConfigured(t *testing.T) {
+	for _, rate := range []float64{0, 0.25, 4} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ls := lanesOf(t, func(c *Config) { c.CautiousRate = rate })
+				want := cmp.Or(rate, 1) // the default
+				if pace := ls.CautiousPace(); pace != seconds(1/want) {
+					t.Errorf("the pace is %v", pace)
+				}
+				start := time.Now()
+				var wg sync.WaitGroup
+				for i := range 10 {
+					wg.Go(func() {
+						var s Slot
+						ls.Assign(&s, Payer{Credential: fmt.Sprint(i % 2)})
+						if f := s.Acquire(t.Context(), ask("a", ratelimit.Bulk)); f != nil {
+							t.Error(f)
+						}
+					})
+				}
+				wg.Wait()
+				// Of five calls one goes at once.
+				if took := time.Since(start); took < seconds(4/want)-holdMost || took > seconds(4/want)+holdMost {
+					t.Errorf("five calls of each credential took %v at a rate of %v", took, want)
+				}
+			})
+		})
+	}
 }
