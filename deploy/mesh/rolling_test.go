@@ -90,7 +90,9 @@ func roll(t *testing.T, callers int, priority string) (int, int) {
 	stop()
 	running.Wait()
 	if len(lost) > 0 || done < 100 {
-		t.Errorf("of %d calls %d were lost: %v", done, len(lost), lost[:min(5, len(lost))])
+		t.Errorf("of %d calls %d were lost: %v; the sidecar sent %d again, and %d not because it had too many under way, %d not because they had been sent often enough",
+			done, len(lost), lost[:min(5, len(lost))], conn.count(t, "cluster.broker.upstream_rq_retry"),
+			conn.count(t, "cluster.broker.upstream_rq_retry_overflow"), conn.count(t, "cluster.broker.upstream_rq_retry_limit_exceeded"))
 	}
 	return done, conn.count(t, "cluster.broker.upstream_rq_retry")
 }
