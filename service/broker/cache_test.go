@@ -74,3 +74,25 @@ func TestAnAnswerWithoutAnOwnerFromBeforeAWrite(t *testing.T) {
 		t.Error("an answer from after the write is not kept")
 	}
 }
+
+// TestNothingIsKeptThatNobodyWants: answers are kept while calls take old ones.
+func TestNothingIsKeptThatNobodyWants(t *testing.T) {
+	t.Parallel()
+	c, now := newCache(100_000), time.Now()
+	k := readKey{path: "/x"}
+	put := func(now time.Time) int {
+		c.put(now, now, k, &Answer{Organization: "1", Body: []byte("[]")})
+		return len(c.entries)
+	}
+	if put(now) != 0 {
+		t.Error("kept, and nobody has ever asked for it")
+	}
+	c.find(now, k, time.Second)
+	if put(now) != 1 || c.find(now.Add(time.Second), k, time.Second) == nil || c.find(now.Add(time.Second+1), k, time.Second) != nil {
+		t.Error("not kept for as long as it is wanted")
+	}
+	c.written(now, "1")
+	if put(now.Add(keep+2*time.Second)) != 0 {
+		t.Error("kept long after the last call that wanted it")
+	}
+}

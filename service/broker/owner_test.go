@@ -313,3 +313,41 @@ func TestMovesAndGonesAreNoticed(t *testing.T) {
 		}
 	})
 }
+
+// TestMostLookUpsOfACall: what a call names is looked up as far as it may spend that much, and what
+// is known counts for nothing.
+func TestMostLookUpsOfACall(t *testing.T) {
+	owners := map[string]string{}
+	for i := range 60 {
+		owners[fmt.Sprint("N_", i)] = "1"
+	}
+	inBubble(t, &fakeDashboard{answer: world(owners)}, func(t *testing.T, b *Broker) {
+		naming := func(from, to int) *Call {
+			c := read("1", from)
+			for i := from; i < to; i++ {
+				c.Named = append(c.Named, Named{Scope: apiv1.Scope_SCOPE_NETWORK, ID: fmt.Sprint("N_", i)})
+			}
+			c.Settle = func(_ string, named []string) (dashboard.Key, error) {
+				for i, o := range named {
+					if o != "1" {
+						t.Errorf("%s is of %q", c.Named[i].ID, o)
+					}
+				}
+				return testKey, nil
+			}
+			return c
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if _, err := b.Do(ctx, naming(0, mostLookUps)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Do(ctx, naming(0, 2*mostLookUps)); err != nil {
+			t.Errorf("half of them are known: %v", err)
+		}
+		_, err := b.Do(ctx, naming(2*mostLookUps-1, 3*mostLookUps+1))
+		if f := fault.As(err); f == nil || f.Kind != fault.CallerNotAllowed || f.Reason != "NAMES_NOT_CHECKED" {
+			t.Errorf("more than may be looked up: %v", err)
+		}
+	})
+}
