@@ -137,14 +137,21 @@ func TestJobOfANamedStart(t *testing.T) {
 func TestDeadlineOfAJob(t *testing.T) {
 	t.Parallel()
 	h := build(t, plan{broker: fast, sandbox: sandbox.Options{JobTime: time.Hour}})
-	ctx, cancel := context.WithTimeout(withOrganization(t.Context(), h.sandbox.OrganizationID(0)), 300*time.Millisecond)
-	defer cancel()
-	states, _, err := h.run(ctx, t, h.runOf(t, "createDeviceLiveToolsPing"), map[string]any{"serial": h.sandbox.Serial(0, 0, 0)})
-	if len(states) != 1 || status.Code(err) != codes.DeadlineExceeded {
-		t.Fatalf("%v, states %v", err, states)
-	}
-	if id := text(states[0], "ping_id"); !strings.Contains(err.Error(), "the job "+id+" has been started and goes on, and getDeviceLiveToolsPing reads its state") {
-		t.Errorf("the error says: %v", err)
+	for try := 1; ; try++ {
+		ctx, cancel := context.WithTimeout(withOrganization(t.Context(), h.sandbox.OrganizationID(0)), 300*time.Millisecond)
+		states, _, err := h.run(ctx, t, h.runOf(t, "createDeviceLiveToolsPing"), map[string]any{"serial": h.sandbox.Serial(0, 0, 0)})
+		cancel()
+		// On a busy machine the client's own clock may be first, and nothing is told then.
+		if try < 20 && status.Convert(err).Message() == context.DeadlineExceeded.Error() {
+			continue
+		}
+		if len(states) != 1 || status.Code(err) != codes.DeadlineExceeded {
+			t.Fatalf("%v, states %v", err, states)
+		}
+		if id := text(states[0], "ping_id"); !strings.Contains(err.Error(), "the job "+id+" has been started and goes on, and getDeviceLiveToolsPing reads its state") {
+			t.Errorf("the error says: %v", err)
+		}
+		return
 	}
 }
 
