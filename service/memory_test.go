@@ -163,11 +163,12 @@ func TestFreedRoomIsPassedOn(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		large.release()
+		time.Sleep(time.Second)
 		small.release()
 		<-time.After(30 * time.Second)
 		synctest.Wait()
-		if waited != [2]time.Duration{time.Second, time.Second} {
-			t.Errorf("they waited %v; there was room after 1s", waited)
+		if waited != [2]time.Duration{time.Second, 2 * time.Second} {
+			t.Errorf("they waited %v; there was room for one after 1s, and for the other after 2s", waited)
 		}
 		if m.bytes != 0 || len(m.accounts) != 0 || len(m.waiting) != 0 {
 			t.Errorf("at the end %d bytes, %d accounts, %d of them waiting", m.bytes, len(m.accounts), len(m.waiting))
