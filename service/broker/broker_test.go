@@ -273,6 +273,12 @@ func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	})
+	inBubble(t, &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(502) }}, func(t *testing.T, b *Broker) {
+		f := do(t, b, time.Minute, write(apiv1.Verb_VERB_PUT, "1"))[0]
+		if f == nil || f.Kind != fault.OutcomeUnknown || !strings.Contains(f.Detail, "the write may have been executed or not") {
+			t.Errorf("%+v", f)
+		}
+	})
 }
 
 // TestAnAcceptedWriteIsNotSentAgain: 2xx says that it was executed, whatever follows.
