@@ -82,7 +82,7 @@ func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Cal
 	}
 	permit, err := s.access.Ask(access.Question{
 		Caller: caller, Request: q, Operation: call.Operation, Owner: call.ID, Unowned: unowned(call),
-		Query: call.Query, Body: call.Body,
+		Path: call.Path, Query: call.Query, Body: call.Body,
 		OwnKey: beside.ownKey, OwnKeyField: keyAPIKey,
 	})
 	if err != nil {

@@ -37,7 +37,9 @@ type Question struct {
 	// a device. Unowned marks a path of which nobody can say.
 	Owner   string
 	Unowned bool
-	// Query and Body may name more that has an owner.
+	// Path is below /api/v1, in the canonical form. It, Query and Body may name more
+	// that has an owner.
+	Path  string
 	Query string
 	Body  []byte
 	// OwnKey is a Dashboard key that the caller sent; OwnKeyField is where it

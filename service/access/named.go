@@ -18,8 +18,9 @@ type named struct {
 	scope    apiv1.Scope
 	id       string
 	decision identity.Decision
-	// claimed marks a device that the call claims: nobody may own it yet.
-	claimed bool
+	// free marks what nobody may own: a device that the call claims, a network that is
+	// gone.
+	free bool
 }
 
 // mostNamed bounds the networks and devices that one call of a restricted caller
@@ -55,6 +56,11 @@ func unambiguous(q Question) *fault.Error {
 // for the actions of a batch, each of which a rule has to allow.
 func (p *Permit) look(q Question) error {
 	if !p.decision.Everywhere() {
+		if id, ok := contract.NetworkBelow(q.Path); ok && strings.HasPrefix(q.Operation.GetPath(), "/networks/") {
+			// A network's own operation, asked for below its organization. Of one that nobody owns the Dashboard has to say so: a client takes what it
+			// made for gone by that alone.
+			p.named = append(p.named, named{apiv1.Scope_SCOPE_NETWORK, id, p.decision, true})
+		}
 		if err := p.name(p.decision, q.Operation, q.Query, q.Body); err != nil {
 			return err
 		}
@@ -143,7 +149,7 @@ func (p *Permit) add(decision identity.Decision, op *apiv1.Operation, scope apiv
 
 // settle decides about one thing once its owner is known.
 func (n *named) settle(organization string) error {
-	if organization == "" && n.claimed {
+	if organization == "" && n.free {
 		return nil
 	}
 	_, err := n.decision.Narrow(organization)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/contract/canonical"
 )
@@ -66,9 +68,27 @@ func (c *Contract) Route(method, path string) (Route, error) {
 		r.Operation = r.Method.Operation
 		return r, nil
 	}
+	if network, ok := NetworkBelow(path); ok {
+		if r.Method = c.Find(verb, "/networks/"+network); r.Method != nil {
+			r.Operation = proto.CloneOf(r.Method.Operation)
+			r.Operation.Scope = scope
+			return r, OwnerID(apiv1.Scope_SCOPE_NETWORK, network)
+		}
+	}
 	r.Unowned = r.Owner == ""
 	r.Operation = &apiv1.Operation{Id: UnknownOperation, Verb: verb, Path: path, Scope: scope, RetryClass: retryClass(verb)}
 	return r, nil
+}
+
+// NetworkBelow gives the network of a path that is not documented, and used all the
+// same: Terraform reads, changes and deletes networks below their organization.
+func NetworkBelow(path string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "/organizations/")
+	if !ok {
+		return "", false
+	}
+	_, id, ok = strings.Cut(rest, "/networks/")
+	return id, ok && !strings.Contains(id, "/") && strings.Count(rest, "/") == 2
 }
 
 // Owner gives what the first two segments of a canonical path name: an organization,

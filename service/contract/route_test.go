@@ -110,3 +110,25 @@ func BenchmarkRoute(b *testing.B) {
 		}
 	}
 }
+
+// TestAliases: what clients ask below the organization is the network's own operation,
+// sent as it was asked.
+func TestAliases(t *testing.T) {
+	t.Parallel()
+	c := load(t)
+	for method, want := range map[string]string{"GET": "getNetwork", "PUT": "updateNetwork", "DELETE": "deleteNetwork", "POST": UnknownOperation} {
+		r, err := c.Route(method, "/organizations/1/networks/N_2")
+		if err != nil || r.Operation.GetId() != want || r.Path != "/organizations/1/networks/N_2" {
+			t.Errorf("%s: %v, %v", method, r, err)
+		}
+		if r.Owner != "1" || r.Operation.GetScope() != apiv1.Scope_SCOPE_ORGANIZATION {
+			t.Errorf("%s: of %s %s", method, r.Operation.GetScope(), r.Owner)
+		}
+	}
+	if r, err := c.Route("GET", "/organizations/1/networks/N_2,3"); err == nil {
+		t.Errorf("%v", r)
+	}
+	if r, err := c.Route("PUT", "/networks/N_2"); err != nil || r.Operation.GetScope() != apiv1.Scope_SCOPE_NETWORK {
+		t.Errorf("the documented path: %v, %v", r, err)
+	}
+}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -14,9 +15,11 @@ const (
 
 // addressed is scheme and host as the client used them. Links are written with
 // these: a client that finds another host in them stops, or goes past the broker.
+// Who has addressed the vendor's host has done so over TLS, which ended on the way
+// here: a link in plain text would carry the credential in the clear.
 func (h *Handler) addressed(r *http.Request) (scheme, host string) {
 	scheme, host = "http", r.Host
-	if r.TLS != nil {
+	if name, port, _ := strings.Cut(host, ":"); r.TLS != nil || h.known(name) && (port == "" || port == "443") {
 		scheme = "https"
 	}
 	if h.config.Forwarded == nil || !h.config.Forwarded(r) {
@@ -30,6 +33,12 @@ func (h *Handler) addressed(r *http.Request) (scheme, host string) {
 		host = v
 	}
 	return scheme, host
+}
+
+// known tells a name by which clients reach the broker or the Dashboard, beside the
+// one that a request was sent to.
+func (h *Handler) known(host string) bool {
+	return slices.ContainsFunc(h.config.Hosts, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
 // base is what the client puts in front of paths: scheme, host and prefix.

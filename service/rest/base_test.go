@@ -40,6 +40,10 @@ func TestLinksNameTheAddressThatTheClientUsed(t *testing.T) {
 		if link := resp.Header.Get("Link"); !strings.HasPrefix(link, "<"+want+"/api/v1/organizations/") {
 			t.Errorf("%v from %v: %s, not %s", test.headers, test.trusted, link, want)
 		}
+		// A request of the vendor's host came over TLS.
+		if resp, _ := f.ask(t, "GET", path, "", "Host", "api.meraki.com"); !strings.HasPrefix(resp.Header.Get("Link"), "<https://api.meraki.com/api/v1/organizations/") {
+			t.Errorf("the vendor's host: %s", resp.Header.Get("Link"))
+		}
 		// The doubled address that the Python SDK makes of it is the broker's own, too.
 		if resp, body := f.ask(t, "GET", "/api/v1"+want+path, "", test.headers...); resp.StatusCode != 200 {
 			t.Errorf("%v: the doubled address: %d %s", test.headers, resp.StatusCode, body)

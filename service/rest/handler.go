@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -248,7 +247,7 @@ func (h *Handler) delivered(r *http.Request, err error, settle func(delivered bo
 // not know is asked about as the RPC Call is.
 func question(caller identity.Caller, route contract.Route, query string, body []byte, ownKey string) (access.Question, error) {
 	q := access.Question{Caller: caller, Operation: route.Operation, Owner: route.Owner, Unowned: route.Unowned,
-		Query: query, Body: body,
+		Path: route.Path, Query: query, Body: body,
 		OwnKey: ownKey, OwnKeyField: "Authorization", OwnKeyOptional: true}
 	q.Request = identity.Request{RPC: "Call", Read: route.Operation.GetVerb() == apiv1.Verb_VERB_GET}
 	if route.Method != nil {
@@ -272,17 +271,14 @@ func (h *Handler) target(r *http.Request) (target, error) {
 			return target{}, errors.New("the request line holds a character that has to be escaped")
 		}
 	}
-	known := func(host string) bool {
-		return slices.ContainsFunc(h.config.Hosts, func(name string) bool { return strings.EqualFold(host, name) })
-	}
 	_, addressed := h.addressed(r)
 	ours := func(host string) bool {
-		return strings.EqualFold(host, r.Host) || strings.EqualFold(host, addressed) || known(host)
+		return strings.EqualFold(host, r.Host) || strings.EqualFold(host, addressed) || h.known(host)
 	}
 	uri := r.RequestURI
 	if host, path, ok := cutAddress(uri); ok && uri[0] != '/' {
 		// net/http takes the host from here, so r.Host says nothing about it.
-		if !known(host) {
+		if !h.known(host) {
 			return target{}, errors.New("the request is for another host; this is no proxy")
 		}
 		uri = path

@@ -34,6 +34,7 @@ const (
 // A face is the REST face in front of a sandbox, over real connections on loopback.
 type face struct {
 	url     string
+	handler *rest.Handler
 	sandbox *sandbox.Sandbox
 
 	mu      sync.Mutex
@@ -127,6 +128,7 @@ func newFace(t *testing.T, s setup) *face {
 		Outcomes: keeper, Below: client.Below, Hosts: []string{"api.meraki.com"}, Agents: s.agents,
 		Forwarded: forwarded, Observe: s.observe, Log: s.log,
 	})
+	f.handler = h
 	server := rest.NewServer(h, nil, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
@@ -150,7 +152,9 @@ func (f *face) ask(t *testing.T, method, path, body string, headers ...string) (
 		t.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
