@@ -107,7 +107,10 @@ func (s *stand) sdk(t *testing.T, version, mode, action string, arguments ...str
 func each(t *testing.T, options sandbox.Options, test func(t *testing.T, s *stand, version, mode string)) {
 	for _, version := range []string{"4.7.0", "1.54.0"} {
 		for _, mode := range []string{"sync", "aio"} {
-			t.Run(version+" "+mode, func(t *testing.T) { test(t, newStand(t, options), version, mode) })
+			t.Run(version+" "+mode, func(t *testing.T) {
+				t.Parallel() // they mostly wait for slots
+				test(t, newStand(t, options), version, mode)
+			})
 		}
 	}
 }
