@@ -82,12 +82,18 @@ const (
 	maxBody = 4 << 20
 )
 
-// bodyTime is how long a body may take to arrive.
-const bodyTime = 30 * time.Second
+const (
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 30 * time.Second
+	// readTime is how long a client may take to read an answer.
+	readTime = 2 * time.Minute
+	// longestCall is what a rule can give a call for a deadline, and some more.
+	longestCall = 11 * time.Minute
+)
 
 // ServeHTTP makes one call of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &request{w: w, r: r, began: time.Now()}
+	q := &request{w: &answerWriter{ResponseWriter: w}, r: r, began: time.Now()}
 	defer h.recover(q)
 	if c := connectionOf(r.Context()); c != nil && r.ProtoMajor == 1 {
 		c.next()
@@ -108,9 +114,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// An answerWriter gives the client readTime from when its answer is there.
+type answerWriter struct {
+	http.ResponseWriter
+}
+
+// WriteHeader begins the answer.
+func (w *answerWriter) WriteHeader(status int) {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(readTime))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // A request is one on its way through the face.
 type request struct {
-	w     http.ResponseWriter
+	w     *answerWriter
 	r     *http.Request
 	began time.Time
 	// caller and operation are empty until they are known.
@@ -171,7 +191,7 @@ func (h *Handler) serve(q *request) *fault.Error {
 		return f
 	}
 	defer leave()
-	body, f := readBody(w, r)
+	body, f := readBody(w.ResponseWriter, r)
 	if f != nil {
 		return f
 	}

@@ -9,7 +9,7 @@ import (
 
 // NewServer makes the HTTP server around a Handler, with bounds on what a client can
 // make it hold and for how long: headers of 32 KiB within 10 s, an answer that is
-// read within 2 min, an idle connection for 2 min. HTTP/1.1, and HTTP/2 with TLS or
+// read within readTime, an idle connection for 2 min. HTTP/1.1, and HTTP/2 with TLS or
 // with prior knowledge.
 func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Server {
 	var protocols http.Protocols
@@ -21,7 +21,7 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
 		ConnContext:       withConnection,
 		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      usualDeadline + 2*time.Minute,
+		WriteTimeout:      longestCall + readTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
