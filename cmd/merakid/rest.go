@@ -59,7 +59,7 @@ func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *bro
 	}
 	handler := rest.New(rest.Config{
 		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below,
-		Hosts: []string{vendorHost}, Agents: c.RESTAgents, Forwarded: d.forwarded, Observe: metrics.Requested, Log: log,
+		Hosts: []string{vendorHost}, MaxRequestBytes: c.MaxRequestBytes, Agents: c.RESTAgents, Forwarded: d.forwarded, Observe: metrics.Requested, Log: log,
 	})
 	d.rest = rest.NewServer(handler, d.httpCertificates(), log)
 }

@@ -225,6 +225,21 @@ func TestOneReading(t *testing.T) {
 	}
 }
 
+// TestTheBoundOfBodies is what the configuration says.
+func TestTheBoundOfBodies(t *testing.T) {
+	f := newFace(t, setup{maxBytes: 100})
+	path := "/api/v1/organizations/" + f.sandbox.OrganizationID(0)
+	for length, want := range map[int]int{100: 200, 101: 413} {
+		resp, body := f.ask(t, "PUT", path, `{"name":"`+strings.Repeat("n", length-11)+`"}`)
+		if resp.StatusCode != want {
+			t.Errorf("%d bytes: %d %s", length, resp.StatusCode, body)
+		}
+	}
+	if n := len(f.requests()); n != 1 {
+		t.Errorf("%d requests left", n)
+	}
+}
+
 // TestCompressedBodies are refused, whatever they would become.
 func TestCompressedBodies(t *testing.T) {
 	f := newFace(t, setup{})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -36,6 +37,8 @@ type Config struct {
 	// Hosts are names, beside the one that a request was sent to, by which clients
 	// reach the broker or the Dashboard: api.meraki.com.
 	Hosts []string
+	// MaxRequestBytes bounds a request's body; 4 MiB when 0.
+	MaxRequestBytes int
 	// Agents are clients whose patience is known, before those of agents.go.
 	Agents []Agent
 	// Forwarded tells whether a request came through a proxy whose word counts about
@@ -62,6 +65,7 @@ func New(c Config) *Handler {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, usualBody)
 	if c.Observe == nil {
 		c.Observe = func(int, string, time.Duration) {}
 	}
@@ -77,9 +81,9 @@ const (
 	usualDeadline = time.Minute
 	// maxTarget bounds path and query: what the Dashboard's own servers take.
 	maxTarget = 16 << 10
-	// maxBody bounds a request's body: the largest that the Dashboard documents are
+	// usualBody bounds a request's body: the largest that the Dashboard documents are
 	// images of 1 MB in base64, and action batches.
-	maxBody = 4 << 20
+	usualBody = 4 << 20
 )
 
 const (
@@ -186,12 +190,12 @@ func (h *Handler) serve(q *request) *fault.Error {
 		return fault.Bad("path", "%.80q cannot be sent: %s", t.path, err)
 	}
 	q.caller, q.operation = caller.ID, route.Operation.GetId()
-	leave, f := h.requests.enter(caller.ID, bodyBytes(r))
+	leave, f := h.requests.enter(caller.ID, h.bodyBytes(r))
 	if f != nil {
 		return f
 	}
 	defer leave()
-	body, f := readBody(w.ResponseWriter, r)
+	body, f := h.readBody(w.ResponseWriter, r)
 	if f != nil {
 		return f
 	}
@@ -307,22 +311,22 @@ func (h *Handler) target(r *http.Request) (target, error) {
 }
 
 // bodyBytes is how much of a request's body may come to be held.
-func bodyBytes(r *http.Request) int64 {
-	if r.ContentLength < 0 || r.ContentLength > maxBody {
-		return maxBody
+func (h *Handler) bodyBytes(r *http.Request) int64 {
+	if most := int64(h.config.MaxRequestBytes); r.ContentLength < 0 || r.ContentLength > most {
+		return most
 	}
 	return r.ContentLength
 }
 
 // readBody takes the body of a request, bounded.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
 	if v := r.Header.Get("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
 		return nil, fault.Bad("Content-Encoding", "the body is encoded; send it plain; nothing was sent")
 	}
 	if r.Header.Get("Upgrade") != "" {
 		return nil, fault.Bad("Upgrade", "this API knows no other protocol; nothing was sent")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(h.config.MaxRequestBytes)))
 	if err == nil {
 		// A deadline that outlived the body would look like a client that has left.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
@@ -330,7 +334,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &fault.Error{Kind: fault.BadRequest, Reason: reasonTooLarge, Detail: "the body is larger than 4 MiB; nothing was sent"}
+		return nil, &fault.Error{Kind: fault.BadRequest, Reason: reasonTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes; nothing was sent", h.config.MaxRequestBytes)}
 	case err != nil:
 		return nil, &fault.Error{Kind: fault.Cancelled, Detail: "the body did not arrive whole; nothing was sent", Cause: err}
 	case len(body) > 0 && r.Method == http.MethodGet:

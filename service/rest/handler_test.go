@@ -59,6 +59,7 @@ type setup struct {
 	agents   []rest.Agent
 	// forwarded are the proxies whose word about the address counts.
 	forwarded []string
+	maxBytes  int
 	observe   func(status int, reason string, took time.Duration)
 	log       *slog.Logger
 	// respond answers in the Dashboard's place; nil for the sandbox.
@@ -126,7 +127,7 @@ func newFace(t *testing.T, s setup) *face {
 	h := rest.New(rest.Config{
 		Contract: contracts, Broker: b, Access: access.Access{Resolver: resolver, Policy: policy, Keys: keys},
 		Outcomes: keeper, Below: client.Below, Hosts: []string{"api.meraki.com"}, Agents: s.agents,
-		Forwarded: forwarded, Observe: s.observe, Log: s.log,
+		MaxRequestBytes: s.maxBytes, Forwarded: forwarded, Observe: s.observe, Log: s.log,
 	})
 	f.handler = h
 	server := rest.NewServer(h, nil, slog.New(slog.DiscardHandler))
