@@ -22,6 +22,8 @@ import (
 
 // specs are the messages that Istio reads a kind's spec into.
 var specs = map[string]func() proto.Message{
+	"Gateway":             func() proto.Message { return new(networking.Gateway) },
+	"ServiceEntry":        func() proto.Message { return new(networking.ServiceEntry) },
 	"VirtualService":      func() proto.Message { return new(networking.VirtualService) },
 	"DestinationRule":     func() proto.Message { return new(networking.DestinationRule) },
 	"PeerAuthentication":  func() proto.Message { return new(security.PeerAuthentication) },
@@ -31,7 +33,7 @@ var specs = map[string]func() proto.Message{
 // TestIstioKnowsEveryField decodes each resource strictly, as Istio's webhook does.
 func TestIstioKnowsEveryField(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, file := range []string{"policies.yaml", "traffic.yaml"} {
+	for _, file := range []string{"policies.yaml", "traffic.yaml", "dashboard.yaml"} {
 		text, err := os.ReadFile(filepath.Join("..", "istio", file))
 		if err != nil {
 			t.Fatal(err)
