@@ -3,6 +3,7 @@ package lane
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,13 @@ func (r *teller) of(what string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.told[what]
+}
+
+// waiting is how many calls wait, by budget and priority.
+func (r *teller) waiting() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.queued)
 }
 
 // standing is a lane with a standing queue: calls of two callers since some time.
@@ -131,7 +139,7 @@ func TestWhatIsToldOfLanes(t *testing.T) {
 		}
 		var s Slot
 		if f := acquire(t.Context(), &s, "a", ratelimit.Normal); f != nil || r.of("waited organization 1 0s") != 1 {
-			t.Errorf("%v: %v", f, r.told)
+			t.Error(f)
 		}
 		for l.take(time.Now()) {
 		}
@@ -145,8 +153,8 @@ func TestWhatIsToldOfLanes(t *testing.T) {
 		go func() { results <- acquire(ctx, &left, "c", ratelimit.Normal) }()
 		synctest.Wait()
 		for want, n := range map[string]int{"organization 1": 2, "organization 2": 1} {
-			if r.queued[want] != n {
-				t.Errorf("%s: %v, want %d", want, r.queued, n)
+			if r.waiting()[want] != n {
+				t.Errorf("%s: %v, want %d", want, r.waiting(), n)
 			}
 		}
 		raised.Raise(ratelimit.Critical)
@@ -157,8 +165,8 @@ func TestWhatIsToldOfLanes(t *testing.T) {
 			t.Errorf("who left is told %v", f)
 		}
 		for want, n := range map[string]int{"organization 0": 1, "organization 1": 1, "organization 2": 0} {
-			if r.queued[want] != n {
-				t.Errorf("%s: %v, want %d", want, r.queued, n)
+			if r.waiting()[want] != n {
+				t.Errorf("%s: %v, want %d", want, r.waiting(), n)
 			}
 		}
 		// The raised one goes first: after 100 ms, and the other one 100 ms later.
@@ -168,11 +176,11 @@ func TestWhatIsToldOfLanes(t *testing.T) {
 			}
 		}
 		if r.of("waited organization 0 100ms") != 1 || r.of("waited organization 1 200ms") != 1 {
-			t.Errorf("%v", r.told)
+			t.Error("not told of that")
 		}
-		for _, n := range r.queued {
+		for _, n := range r.waiting() {
 			if n != 0 {
-				t.Errorf("nobody waits any more: %v", r.queued)
+				t.Errorf("nobody waits any more: %v", r.waiting())
 			}
 		}
 		if ls.Granted() != 3 {
@@ -187,7 +195,7 @@ func TestWhatIsToldOfLanes(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		if r.of("refused organization 1 deadline") != 1 {
-			t.Errorf("%v", r.told)
+			t.Error("not told of that")
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,23 +17,24 @@ func says(t *testing.T, text string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running sync.WaitGroup
+	running.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-			sent := make([]byte, 1024)
-			for n, err := conn.Read(sent); err == nil && text != ""; n, err = conn.Read(sent) {
-				_, _ = io.WriteString(conn, strings.Repeat(text, bytes.Count(sent[:n], []byte("*"))))
-			}
-			_ = conn.Close()
+			running.Go(func() {
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+				sent := make([]byte, 1024)
+				for n, err := conn.Read(sent); err == nil && text != ""; n, err = conn.Read(sent) {
+					_, _ = io.WriteString(conn, strings.Repeat(text, bytes.Count(sent[:n], []byte("*"))))
+				}
+			})
 		}
-	}()
-	t.Cleanup(func() { _ = l.Close(); <-done })
+	})
+	t.Cleanup(func() { _ = l.Close(); running.Wait() })
 	return l.Addr().String()
 }
 
