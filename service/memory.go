@@ -244,8 +244,11 @@ func (r *reservation) resize(bytes int) {
 	r.change(int64(bytes) - r.bytes)
 }
 
-// change takes or gives back some of the room, with the lock held.
+// change takes or gives back some of the room, with the lock held. An account is closed
+// as soon as it holds nothing: a reservation of nothing may outlive it, and must not
+// close the next one of the same caller.
 func (r *reservation) change(n int64) {
+	r.account = r.of.open(r.account.key)
 	r.bytes += n
 	r.of.take(r.account, n)
 	r.of.close(r.account)

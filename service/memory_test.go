@@ -176,6 +176,47 @@ func TestFreedRoomIsPassedOn(t *testing.T) {
 	})
 }
 
+// TestAReservationOfNothingLeavesTheAccountAlone: what has turned out small holds nothing any more,
+// and its end is not the end of what the same caller holds and waits for.
+func TestAReservationOfNothingLeavesTheAccountAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kib = 1 << 10
+		m := newMemory(memoryBounds{account: 100 * kib, all: 200 * kib, patience: time.Minute}, errAnswersNotRead)
+		take := func(size int) *reservation {
+			room, err := m.reserve(from("caller"), size)
+			if err != nil {
+				t.Error(err)
+			}
+			return room
+		}
+		small := take(100 * kib)
+		small.resize(10)
+		large := take(100 * kib)
+		small.release()
+		start := time.Now()
+		done := make(chan time.Duration)
+		go func() {
+			room := take(100 * kib)
+			done <- time.Since(start)
+			room.release()
+		}()
+		synctest.Wait()
+		if len(m.accounts) != 1 || m.bytes != 100*kib {
+			t.Errorf("%d accounts, %d bytes; the caller holds %d and may hold no more", len(m.accounts), m.bytes, 100*kib)
+		}
+		<-time.After(time.Second)
+		large.release()
+		if waited := <-done; waited != time.Second {
+			t.Errorf("it waited %v; there was room after 1s", waited)
+		}
+		synctest.Wait()
+		if m.bytes != 0 || len(m.accounts) != 0 || len(m.waiting) != 0 {
+			t.Errorf("at the end %d bytes, %d accounts, %d of them waiting", m.bytes, len(m.accounts), len(m.waiting))
+		}
+	})
+}
+
 // TestWaitEndsInRoomWhereThereIsSome: at the end of its patience what waits looks once
 // more, and fails only when there is no room.
 func TestWaitEndsInRoomWhereThereIsSome(t *testing.T) {
