@@ -41,7 +41,7 @@ func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
 	}
 	result, err := s.outcomes.Do(ctx, outcome.Write{
 		Caller: c.Caller, Operation: c.Operation.GetId(), Name: c.Name,
-		Verb: c.Operation.GetVerb(), Path: c.Path, Query: c.Query, Body: c.Body, Finish: finish(ctx, c),
+		Verb: c.Operation.GetVerb(), Path: c.Path, Query: c.Query, Body: c.Body, Finish: finish(ctx, c, s.outcomes.Grace()),
 	}, func(ctx context.Context) (*broker.Answer, error) { return s.make(ctx, c) })
 	if err != nil {
 		return nil, err
@@ -51,11 +51,11 @@ func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
 
 // finish is when a named write has to be done at the latest, also after its caller
 // has left.
-func finish(ctx context.Context, c *broker.Call) time.Time {
+func finish(ctx context.Context, c *broker.Call, grace time.Duration) time.Time {
 	if at, ok := ctx.Deadline(); ok {
-		return at.Add(outcome.Grace)
+		return at.Add(grace)
 	}
-	return time.Now().Add(cmp.Or(c.Deadline, time.Minute) + outcome.Grace)
+	return time.Now().Add(cmp.Or(c.Deadline, time.Minute) + grace)
 }
 
 // make makes a call, and shows in the caller's trace what it met. The spans are

@@ -12,10 +12,6 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// Grace is how long a write that has not been sent goes on waiting after its caller
-// has left, where nothing else is configured.
-const Grace = 30 * time.Second
-
 // CacheOutcome is what an answer's Cache is that is the outcome of an earlier request.
 const CacheOutcome = "outcome"
 
@@ -46,7 +42,7 @@ type Config struct {
 func (c Config) complete() Config {
 	def(&c.Life, 24*time.Hour)
 	def(&c.Undelivered, 2*time.Minute)
-	def(&c.Grace, Grace)
+	def(&c.Grace, 30*time.Second)
 	def(&c.Most, 10_000)
 	def(&c.CallerMost, max(1, c.Most/4))
 	def(&c.Bytes, 32<<20)
@@ -112,6 +108,10 @@ func New(c Config) *Keeper {
 		closing: closing, stop: stop,
 	}
 }
+
+// Grace is how long a write that has not been sent goes on waiting after its caller has
+// left.
+func (k *Keeper) Grace() time.Duration { return k.config.Grace }
 
 // A Result is the outcome of a write.
 type Result struct {
