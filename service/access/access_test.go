@@ -149,3 +149,30 @@ func TestTermsOfARule(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyTheBrokersOwnKeyIsReplaced: a 401 to a key that the caller sent is the caller's
+// answer, also where it is one of the broker's.
+func TestOnlyTheBrokersOwnKeyIsReplaced(t *testing.T) {
+	a := newAccess(t)
+	files := secretfile.New(secretfile.Config{Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(files.Close)
+	var err error
+	a.Keys, err = credential.NewStore(credential.Config{Keys: []credential.KeyConfig{{Name: "main", Env: "KEY"}}, OwnKey: []string{"all"}},
+		files, func(string) (string, bool) { return brokersKey + "\n" + ownKey, true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, own := range []bool{true, false} {
+		q := read("1")
+		if own {
+			q.OwnKey, q.OwnKeyField = brokersKey, "key"
+		}
+		p, err := a.Ask(q)
+		if err != nil || p.OwnKey != own {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		if next, ok := p.Rejected(p.Key); ok == own || ok && next.ID() == p.Key.ID() {
+			t.Errorf("the caller's own: %v, and another key: %v", own, ok)
+		}
+	}
+}
