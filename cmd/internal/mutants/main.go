@@ -146,7 +146,7 @@ func table(counts map[string]map[string]int, least float64) error {
 
 // try makes a change and runs the tests, those of the package itself first.
 func try(m Mutant, users []string, timeout time.Duration) (end, by string, err error) {
-	if strings.Contains("\n"+equivalent, "\n"+m.String()+"\n") {
+	if strings.Contains("\n"+equivalent, "\n"+strings.TrimSpace(m.String())+"\n") {
 		return same, "by hand", nil
 	}
 	dir, err := os.MkdirTemp("", "mutants")
