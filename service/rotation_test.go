@@ -127,22 +127,25 @@ func TestRotationUnderLoad(t *testing.T) {
 	})
 	// Clients trust both authorities and have a certificate of the one of the moment,
 	// as where a mesh changes its root.
-	mine := new(atomic.Pointer[leaf])
-	be := func(l leaf) { mine.Store(&l) }
-	be(before.issue(2, hour))
+	// Who has begun with one certificate ends before the clients have the next one: the
+	// authority of the former goes right after that.
+	mine := before.issue(2, hour)
+	var connecting sync.RWMutex
 	const lasting = 4
 	var conns [lasting]*harness
 	for i := range conns {
 		as := *h
-		as.conn = dial(t, h, mine.Load(), before, after)
+		as.conn = dial(t, h, &mine, before, after)
 		conns[i] = &as
 		defer as.conn.Close()
 	}
 	l := run(rate, func(worker, i int) error {
 		caller := conns[worker%lasting]
 		if worker == 0 {
-			fresh := *h
-			fresh.conn = dial(t, h, mine.Load(), before, after)
+			connecting.RLock()
+			defer connecting.RUnlock()
+			as, fresh := mine, *h
+			fresh.conn = dial(t, h, &as, before, after)
 			defer fresh.conn.Close()
 			caller = &fresh
 		}
@@ -187,7 +190,9 @@ func TestRotationUnderLoad(t *testing.T) {
 	files.use("tls certificates")
 	files.certificate(after.issue(4, hour), before, after)
 	files.use("tls certificates")
-	be(after.issue(5, hour))
+	connecting.Lock()
+	mine = after.issue(5, hour)
+	connecting.Unlock()
 	files.certificate(after.issue(6, hour), after)
 	files.use("tls certificates")
 	reach("new-key-000", dashboardKeys.askedWith("new-key-000")+200)
