@@ -178,7 +178,7 @@ func filled(f, newer protoreflect.FieldDescriptor, empty func() protoreflect.Val
 		err = proto.Unmarshal(wire, v.Message().Interface())
 	}
 	if err != nil {
-		panic(err)
+		panic(err) // messages of the library's own always marshal
 	}
 	return v
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var theContract = sync.OnceValue(func() *contract.Contract {
 	c, err := contract.Load()
 	if err != nil {
-		panic(err)
+		panic(err) // it is read once for all tests, so there is none to fail
 	}
 	return c
 })
@@ -247,7 +247,7 @@ func (b *fakeBatch) document() []byte {
 	}
 	out, err := json.Marshal(map[string]any{"id": b.id, "confirmed": b.confirmed, "status": maps.Clone(b.status), "actions": actions})
 	if err != nil {
-		panic(err)
+		panic(err) // maps and texts always become JSON
 	}
 	return out
 }
