@@ -33,6 +33,7 @@ func TestCallerLeaves(t *testing.T) {
 			t.Errorf("%v", states)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := len(d.executed); n != 600 {
 			t.Errorf("%d writes are done a minute after", n)
 		}
@@ -123,6 +124,7 @@ func TestCallerThatCannotBeTold(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := len(d.executed); n > 700 {
 			t.Errorf("%d writes are made", n)
 		}
