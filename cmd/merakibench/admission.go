@@ -96,8 +96,8 @@ func benchmarkLines(out, name string) (took, allocs figure.Sample) {
 // An instant is a Dashboard that answers at once.
 type instant struct{}
 
-func (instant) Attempt(context.Context, *dashboard.Request) *dashboard.Answer {
-	return &dashboard.Answer{Outcome: fault.OK, Status: 200, Body: []byte("{}"), Start: time.Now()}
+func (instant) Attempt(context.Context, *dashboard.Request) *dashboard.Result {
+	return &dashboard.Result{Outcome: fault.OK, Status: 200, Body: []byte("{}"), Start: time.Now()}
 }
 
 // idleOrganizations makes a call for each of many organizations, and gives what

@@ -15,8 +15,8 @@ import (
 // A bareDashboard answers at once and remembers nothing.
 type bareDashboard struct{ body []byte }
 
-func (d bareDashboard) Attempt(context.Context, *dashboard.Request) *dashboard.Answer {
-	return &dashboard.Answer{Outcome: fault.OK, Status: 200, Body: d.body, Start: time.Now(), MaybeExecuted: true}
+func (d bareDashboard) Attempt(context.Context, *dashboard.Request) *dashboard.Result {
+	return &dashboard.Result{Outcome: fault.OK, Status: 200, Body: d.body, Start: time.Now(), MaybeExecuted: true}
 }
 
 // BenchmarkDo is a whole call without the Dashboard: one that teaches nothing, and

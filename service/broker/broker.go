@@ -155,7 +155,7 @@ func (b *Broker) Budgets(since uint64, organizations ...string) (changed []lane.
 func (b *Broker) Waiting() map[string]int { return b.lanes.Waiting() }
 
 // note puts an attempt on record.
-func (b *Broker) note(j *callState, a *dashboard.Answer, v verdict) {
+func (b *Broker) note(j *callState, a *dashboard.Result, v verdict) {
 	operation := j.call.Operation.GetId()
 	b.observer.Judged(operation, v.action.String())
 	b.record.Add(record.Attempt{

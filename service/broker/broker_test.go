@@ -52,7 +52,7 @@ func TestFirstCallsDoNotWait(t *testing.T) {
 
 func TestEveryAttemptPays(t *testing.T) {
 	turn := 0
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		turn++
 		switch turn {
 		case 1:
@@ -101,7 +101,7 @@ func TestEveryAttemptPays(t *testing.T) {
 func TestA429StopsTheLane(t *testing.T) {
 	first := true
 	d := &fakeDashboard{delay: 20 * time.Millisecond}
-	d.answer = func(*dashboard.Request) *dashboard.Answer {
+	d.answer = func(*dashboard.Request) *dashboard.Result {
 		if first {
 			first = false
 			a := status(429, "API rate limit exceeded for organization")
@@ -173,7 +173,7 @@ func TestRefusedBeforeAnythingIsSpent(t *testing.T) {
 func TestDeadlineWhileWaitingIsToldInTime(t *testing.T) {
 	// The estimate says it fits; then a 429 stops the lane for longer.
 	d := &fakeDashboard{delay: 10 * time.Millisecond}
-	d.answer = func(*dashboard.Request) *dashboard.Answer {
+	d.answer = func(*dashboard.Request) *dashboard.Result {
 		a := status(429)
 		a.HasRetryAfter, a.RetryAfter = true, 30*time.Second
 		return a
@@ -205,7 +205,7 @@ func TestDeadlineWhileWaitingIsToldInTime(t *testing.T) {
 
 func TestOwnLimitDoesNotShrinkTheOrganization(t *testing.T) {
 	n := 0
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		if n++; n == 1 {
 			return status(429)
 		}
@@ -241,7 +241,7 @@ func TestWriteWithUnknownOutcomeStaysSo(t *testing.T) {
 	// A PUT that may have been executed, and is then held up by the lane until its
 	// time is over, must not end as "refused".
 	n := 0
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		if n++; n == 1 {
 			return status(502)
 		}
@@ -261,7 +261,7 @@ func TestWriteWithUnknownOutcomeStaysSo(t *testing.T) {
 // surely was not.
 func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {
 	n := 0
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		if n++; n == 1 {
 			return status(502)
 		}
@@ -273,7 +273,7 @@ func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	})
-	inBubble(t, &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(502) }}, func(t *testing.T, b *Broker) {
+	inBubble(t, &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result { return status(502) }}, func(t *testing.T, b *Broker) {
 		f := do(t, b, time.Minute, write(apiv1.Verb_VERB_PUT, "1"))[0]
 		if f == nil || f.Kind != fault.OutcomeUnknown || !strings.Contains(f.Detail, "the write may have been executed or not") {
 			t.Errorf("%+v", f)
@@ -283,13 +283,13 @@ func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {
 
 // TestAnAcceptedWriteIsNotSentAgain: 2xx says that it was executed, whatever follows.
 func TestAnAcceptedWriteIsNotSentAgain(t *testing.T) {
-	for name, a := range map[string]dashboard.Answer{
+	for name, a := range map[string]dashboard.Result{
 		"HTML":        {Outcome: fault.Garbled, Status: 200, MaybeExecuted: true},
 		"cut":         {Outcome: fault.Reset, Status: 201, MaybeExecuted: true},
 		"a slow body": {Outcome: fault.Timeout, Status: 200, MaybeExecuted: true},
 	} {
 		for _, verb := range []apiv1.Verb{apiv1.Verb_VERB_PUT, apiv1.Verb_VERB_POST, apiv1.Verb_VERB_DELETE} {
-			d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { once := a; return &once }}
+			d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result { once := a; return &once }}
 			inBubble(t, d, func(t *testing.T, b *Broker) {
 				c := write(verb, "1")
 				c.RetryWrites = true
@@ -305,7 +305,7 @@ func TestAnAcceptedWriteIsNotSentAgain(t *testing.T) {
 // TestA502ToALongURL is answered for its length: two attempts tell.
 func TestA502ToALongURL(t *testing.T) {
 	for length, want := range map[int]int{1400: mostFailures, 1600: 2} {
-		d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(502) }}
+		d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result { return status(502) }}
 		inBubble(t, d, func(t *testing.T, b *Broker) {
 			c := read("1", 0)
 			c.Query = strings.Repeat("q", length-len(c.Path))

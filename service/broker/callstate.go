@@ -38,7 +38,7 @@ type callState struct {
 	request  dashboard.Request // of the latest attempt
 	history  history
 	attempts []fault.Attempt
-	last     *dashboard.Answer
+	last     *dashboard.Result
 	verdict  verdict
 	queue    time.Duration
 }
@@ -120,7 +120,7 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 // A write that has been sent is finished, whoever has left: what became of it is
 // known then, and an attempt that is cut off leaves only doubt. The Dashboard's
 // client bounds its time, and Close ends it.
-func (b *Broker) send(j *callState) *dashboard.Answer {
+func (b *Broker) send(j *callState) *dashboard.Result {
 	if j.call.read() {
 		return b.attempt(j.ctx, &j.slot, &j.request)
 	}
@@ -167,7 +167,7 @@ func (b *Broker) written(organization string) {
 }
 
 // judge notes an attempt everywhere where it counts, and decides what follows.
-func (b *Broker) judge(now time.Time, j *callState, a *dashboard.Answer) verdict {
+func (b *Broker) judge(now time.Time, j *callState, a *dashboard.Result) verdict {
 	operation := j.call.Operation.GetId()
 	j.last = a
 	j.history.add(operation, a)
@@ -216,7 +216,7 @@ func (b *Broker) judge(now time.Time, j *callState, a *dashboard.Answer) verdict
 
 // rekey takes another key, once, when the Dashboard has rejected the call's: while
 // a key is changed there are two. A 401 was not executed, whatever the verb.
-func (b *Broker) rekey(j *callState, a *dashboard.Answer) bool {
+func (b *Broker) rekey(j *callState, a *dashboard.Result) bool {
 	if a.Status != http.StatusUnauthorized || j.rekeyed || j.call.Rejected == nil {
 		return false
 	}
@@ -229,7 +229,7 @@ func (b *Broker) rekey(j *callState, a *dashboard.Answer) bool {
 }
 
 // feedback tells the budgets what the attempt taught.
-func (b *Broker) feedback(now time.Time, j *callState, a *dashboard.Answer, v verdict) {
+func (b *Broker) feedback(now time.Time, j *callState, a *dashboard.Result, v verdict) {
 	j.slot.Report(now, lane.Result{
 		OK:       a.Outcome == fault.OK,
 		Answered: a.Status >= 200 && a.Status <= 500 && a.Outcome != fault.Limited,

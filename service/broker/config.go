@@ -17,7 +17,7 @@ import (
 
 // A Dashboard makes one attempt. *dashboard.Client is the one that ships.
 type Dashboard interface {
-	Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Answer
+	Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result
 }
 
 // Config is what a Broker is made of. Dashboard and Budgets.Scheduler are needed;

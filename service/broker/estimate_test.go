@@ -65,13 +65,13 @@ type slowDashboard struct {
 	slow func(context.Context) error
 }
 
-func (d slowDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Answer {
+func (d slowDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
 	start := time.Now()
 	if err := d.slow(ctx); err != nil {
 		d.fakeDashboard.mu.Lock()
 		d.requests = append(d.requests, *r)
 		d.fakeDashboard.mu.Unlock()
-		return &dashboard.Answer{Outcome: fault.Timeout, Start: start, Duration: time.Since(start), MaybeExecuted: true, Err: err}
+		return &dashboard.Result{Outcome: fault.Timeout, Start: start, Duration: time.Since(start), MaybeExecuted: true, Err: err}
 	}
 	a := d.fakeDashboard.Attempt(ctx, r)
 	a.Start, a.Duration = start, time.Since(start)

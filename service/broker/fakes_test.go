@@ -25,21 +25,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // each request came.
 type fakeDashboard struct {
 	delay  time.Duration
-	answer func(r *dashboard.Request) *dashboard.Answer // nil for 200 and {}
+	answer func(r *dashboard.Request) *dashboard.Result // nil for 200 and {}
 
 	mu       sync.Mutex
 	requests []dashboard.Request
 	times    []time.Time
 }
 
-func (d *fakeDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Answer {
+func (d *fakeDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
 	start := time.Now()
 	d.mu.Lock()
 	d.requests, d.times = append(d.requests, *r), append(d.times, start)
 	delay := d.delay
 	d.mu.Unlock()
 	if err := pause(ctx, delay); err != nil {
-		a := &dashboard.Answer{Outcome: fault.Left, Start: start, Duration: time.Since(start), MaybeExecuted: true, Err: err}
+		a := &dashboard.Result{Outcome: fault.Left, Start: start, Duration: time.Since(start), MaybeExecuted: true, Err: err}
 		if err == context.DeadlineExceeded {
 			a.Outcome = fault.Timeout
 		}
@@ -71,12 +71,12 @@ func (d *fakeDashboard) count(paths ...string) int {
 	return n
 }
 
-func ok(body string) *dashboard.Answer {
-	return &dashboard.Answer{Outcome: fault.OK, Status: 200, Body: []byte(body), MaybeExecuted: true}
+func ok(body string) *dashboard.Result {
+	return &dashboard.Result{Outcome: fault.OK, Status: 200, Body: []byte(body), MaybeExecuted: true}
 }
 
-func status(code int, messages ...string) *dashboard.Answer {
-	a := &dashboard.Answer{Outcome: fault.Refused, Status: code, Messages: messages}
+func status(code int, messages ...string) *dashboard.Result {
+	a := &dashboard.Result{Outcome: fault.Refused, Status: code, Messages: messages}
 	switch {
 	case code == http.StatusTooManyRequests:
 		a.Outcome = fault.Limited

@@ -26,7 +26,7 @@ type crowdOf struct {
 }
 
 func (c *crowdOf) delay(d *fakeDashboard, each time.Duration, answer string, t *testing.T) {
-	d.answer = func(*dashboard.Request) *dashboard.Answer {
+	d.answer = func(*dashboard.Request) *dashboard.Result {
 		c.mu.Lock()
 		c.inside++
 		c.top = max(c.top, c.inside)
@@ -69,7 +69,7 @@ func TestFiveBatchesAtATime(t *testing.T) {
 
 func TestUnfinishedBatchesCount(t *testing.T) {
 	n := 0
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		n++
 		return ok(fmt.Sprintf(`{"id":"%d","confirmed":true,"synchronous":false,"status":{"completed":false,"failed":false}}`, n))
 	}}
@@ -99,7 +99,7 @@ func TestUnfinishedBatchesCount(t *testing.T) {
 
 func TestTooManyBatchesHoldsTheNext(t *testing.T) {
 	n := 0
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		if n++; n == 1 {
 			return status(400, "Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches.")
 		}

@@ -56,7 +56,7 @@ func TestNoAssumptionBecomesAFact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			silent := true
 			truth := world(map[string]string{"N_1": "B"})
-			d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+			d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 				switch {
 				case r.Path == "/networks/N_1/devices":
 					return ok(`[{"serial":"Q-1","networkId":"N_1"}]`)
@@ -91,7 +91,7 @@ func TestNoAssumptionBecomesAFact(t *testing.T) {
 func TestTheAgeOfAnOwner(t *testing.T) {
 	owners := map[string]string{"N_1": "1"}
 	truth := world(owners)
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Path == "/networks/N_1/devices" {
 			return ok(`[{"serial":"Q-1","networkId":"N_1"}]`)
 		}
@@ -119,7 +119,7 @@ func TestTheAgeOfAnOwner(t *testing.T) {
 func TestAHintReachesNothingShared(t *testing.T) {
 	moved := false
 	truth := world(map[string]string{"N_1": "B"})
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		if moved && r.Host == "" {
 			a := status(307)
 			a.Outcome, a.Location = fault.Redirect, &dashboard.Target{Host: "https://n9.meraki.com", Path: r.Path, Query: r.Query}
@@ -170,7 +170,7 @@ func TestAHintReachesNothingShared(t *testing.T) {
 // TestFailingLookUpsFallBack: where the Dashboard fails to tell the owner, the call
 // goes through the cautious lane; the next ones do not wait for the look-up.
 func TestFailingLookUpsFallBack(t *testing.T) {
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Path == "/networks/N_1" {
 			return status(503)
 		}
@@ -200,7 +200,7 @@ func TestFailingLookUpsFallBack(t *testing.T) {
 // TestTemplatesAreLearnedOnAMiss: an id that is no network's may be a template's, which
 // only the lists of templates name.
 func TestTemplatesAreLearnedOnAMiss(t *testing.T) {
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		switch r.Path {
 		case "/networks/L_1":
 			return status(404)

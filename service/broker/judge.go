@@ -38,7 +38,7 @@ type history struct {
 }
 
 // add counts an attempt.
-func (h *history) add(operation string, a *dashboard.Answer) {
+func (h *history) add(operation string, a *dashboard.Result) {
 	h.number++
 	h.before = h.maybe
 	h.maybe = h.maybe || a.MaybeExecuted
@@ -54,7 +54,7 @@ func (h *history) add(operation string, a *dashboard.Answer) {
 // nothing else.
 type judgement struct {
 	call    *Call
-	answer  *dashboard.Answer
+	answer  *dashboard.Result
 	history history // the answer's attempt counted
 	// hops is how many redirects one call follows.
 	hops          int
@@ -224,7 +224,7 @@ var outcomeWords = map[fault.Outcome]string{
 }
 
 // transient tells whether another attempt may end differently.
-func transient(a *dashboard.Answer) bool {
+func transient(a *dashboard.Result) bool {
 	switch a.Outcome {
 	case fault.ServerError:
 		return a.Status != http.StatusNotImplemented

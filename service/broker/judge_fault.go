@@ -13,7 +13,7 @@ import (
 // A failure is what a fault needs to know of a call that was given up.
 type failure struct {
 	call     *Call
-	answer   *dashboard.Answer // of the last attempt
+	answer   *dashboard.Result // of the last attempt
 	history  history
 	verdict  verdict
 	attempts []fault.Attempt

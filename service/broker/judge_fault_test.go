@@ -13,7 +13,7 @@ import (
 
 // faultAfter is the fault of a call that the judge gave up after the call's first
 // attempt brought a.
-func faultAfter(c *Call, a dashboard.Answer) *fault.Error {
+func faultAfter(c *Call, a dashboard.Result) *fault.Error {
 	f := failure{call: c, answer: &a, budget: "organization:1", attempts: []fault.Attempt{{Status: a.Status, Outcome: a.Outcome}}}
 	f.history.add(c.Operation.GetId(), &a)
 	f.verdict = judge(judgement{call: c, answer: &a, history: f.history, now: judged, deadline: judged.Add(time.Millisecond), random: 0})
@@ -28,13 +28,13 @@ func TestFaults(t *testing.T) {
 	remove := judgedCalls[2].call
 	own := read
 	own.OwnKey = true
-	refused := func(status int, messages ...string) dashboard.Answer {
-		return dashboard.Answer{Outcome: fault.Refused, Status: status, Messages: messages, RequestID: "id-1"}
+	refused := func(status int, messages ...string) dashboard.Result {
+		return dashboard.Result{Outcome: fault.Refused, Status: status, Messages: messages, RequestID: "id-1"}
 	}
 	for _, c := range []struct {
 		name   string
 		call   Call
-		answer dashboard.Answer
+		answer dashboard.Result
 		kind   fault.Kind
 		reason string
 	}{
@@ -62,31 +62,31 @@ func TestFaults(t *testing.T) {
 		{"404, API access", read, refused(404, "To make requests you must first enable API access via https://n1.meraki.com/o/x/manage/organization/edit"), fault.APIDisabled, ""},
 		{"405", read, refused(405), fault.BadRequest, ""},
 		{"406", read, refused(406), fault.BadRequest, ""},
-		{"408", read, dashboard.Answer{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}, fault.Unreachable, ""},
-		{"408 on a write", post, dashboard.Answer{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
+		{"408", read, dashboard.Result{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}, fault.Unreachable, ""},
+		{"408 on a write", post, dashboard.Result{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
 		{"409", post, refused(409), fault.Conflict, ""},
 		{"410", read, refused(410), fault.BadRequest, ""},
 		{"413", post, refused(413), fault.BadRequest, ""},
 		{"415", post, refused(415), fault.BadRequest, ""},
 		{"422", post, refused(422), fault.BadRequest, ""},
-		{"429", post, dashboard.Answer{Outcome: fault.Limited, Status: 429}, fault.RateLimited, ""},
-		{"500", read, dashboard.Answer{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}, fault.Dashboard, ""},
-		{"500 on a write", post, dashboard.Answer{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
-		{"501", post, dashboard.Answer{Outcome: fault.ServerError, Status: 501}, fault.NotImplemented, ""},
-		{"502", read, dashboard.Answer{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}, fault.Unreachable, ""},
-		{"503", read, dashboard.Answer{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true}, fault.Unreachable, ""},
-		{"504", read, dashboard.Answer{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}, fault.Unreachable, ""},
-		{"504 on a write", post, dashboard.Answer{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
-		{"a reset", read, dashboard.Answer{Outcome: fault.Reset, MaybeExecuted: true}, fault.Unreachable, ""},
-		{"a reset on a write", post, dashboard.Answer{Outcome: fault.Reset, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
-		{"a timeout on a write", post, dashboard.Answer{Outcome: fault.Timeout, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
-		{"no connection on a write", post, dashboard.Answer{Outcome: fault.NotSent}, fault.Unreachable, ""},
-		{"what cannot be sent", read, dashboard.Answer{Outcome: fault.NotSent, Err: dashboard.ErrUnusable}, fault.BadRequest, ""},
-		{"no JSON", read, dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true}, fault.Malformed, ""},
-		{"no JSON after a write", post, dashboard.Answer{Outcome: fault.Garbled, Status: 201, MaybeExecuted: true, Err: io.ErrUnexpectedEOF}, fault.OutcomeUnknown, reasonUnreadable},
-		{"too much", read, dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: dashboard.ErrTooLarge}, fault.TooLarge, ""},
-		{"a redirect elsewhere", read, dashboard.Answer{Outcome: fault.Redirect, Status: 302, Refusal: "leads elsewhere"}, fault.RedirectRefused, ""},
-		{"the caller left", post, dashboard.Answer{Outcome: fault.Left, MaybeExecuted: true}, fault.Cancelled, ""},
+		{"429", post, dashboard.Result{Outcome: fault.Limited, Status: 429}, fault.RateLimited, ""},
+		{"500", read, dashboard.Result{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}, fault.Dashboard, ""},
+		{"500 on a write", post, dashboard.Result{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
+		{"501", post, dashboard.Result{Outcome: fault.ServerError, Status: 501}, fault.NotImplemented, ""},
+		{"502", read, dashboard.Result{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}, fault.Unreachable, ""},
+		{"503", read, dashboard.Result{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true}, fault.Unreachable, ""},
+		{"504", read, dashboard.Result{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}, fault.Unreachable, ""},
+		{"504 on a write", post, dashboard.Result{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
+		{"a reset", read, dashboard.Result{Outcome: fault.Reset, MaybeExecuted: true}, fault.Unreachable, ""},
+		{"a reset on a write", post, dashboard.Result{Outcome: fault.Reset, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
+		{"a timeout on a write", post, dashboard.Result{Outcome: fault.Timeout, MaybeExecuted: true}, fault.OutcomeUnknown, ""},
+		{"no connection on a write", post, dashboard.Result{Outcome: fault.NotSent}, fault.Unreachable, ""},
+		{"what cannot be sent", read, dashboard.Result{Outcome: fault.NotSent, Err: dashboard.ErrUnusable}, fault.BadRequest, ""},
+		{"no JSON", read, dashboard.Result{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true}, fault.Malformed, ""},
+		{"no JSON after a write", post, dashboard.Result{Outcome: fault.Garbled, Status: 201, MaybeExecuted: true, Err: io.ErrUnexpectedEOF}, fault.OutcomeUnknown, reasonUnreadable},
+		{"too much", read, dashboard.Result{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: dashboard.ErrTooLarge}, fault.TooLarge, ""},
+		{"a redirect elsewhere", read, dashboard.Result{Outcome: fault.Redirect, Status: 302, Refusal: "leads elsewhere"}, fault.RedirectRefused, ""},
+		{"the caller left", post, dashboard.Result{Outcome: fault.Left, MaybeExecuted: true}, fault.Cancelled, ""},
 	} {
 		f := faultAfter(&c.call, c.answer)
 		if f.Kind != c.kind || f.Reason != c.reason {
@@ -106,15 +106,15 @@ func TestFaults(t *testing.T) {
 func TestFaultDelays(t *testing.T) {
 	t.Parallel()
 	read := judgedCalls[0].call
-	f := faultAfter(&read, dashboard.Answer{Outcome: fault.Limited, Status: 429, RetryAfter: 3 * time.Second, HasRetryAfter: true})
+	f := faultAfter(&read, dashboard.Result{Outcome: fault.Limited, Status: 429, RetryAfter: 3 * time.Second, HasRetryAfter: true})
 	if f.RetryAfter != 3*time.Second || f.Budget != "organization:1" {
 		t.Errorf("a 429: %v of %q", f.RetryAfter, f.Budget)
 	}
-	f = faultAfter(&read, dashboard.Answer{Outcome: fault.GatewayError, Status: 503, RetryAfter: time.Hour, HasRetryAfter: true, MaybeExecuted: true})
+	f = faultAfter(&read, dashboard.Result{Outcome: fault.GatewayError, Status: 503, RetryAfter: time.Hour, HasRetryAfter: true, MaybeExecuted: true})
 	if f.RetryAfter != limitedMost {
 		t.Errorf("a 503 with Retry-After: %v", f.RetryAfter)
 	}
-	f = faultAfter(&read, dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"executing batches"}})
+	f = faultAfter(&read, dashboard.Result{Outcome: fault.Refused, Status: 400, Messages: []string{"executing batches"}})
 	if f.RetryAfter != busyBase || f.Budget != "" {
 		t.Errorf("too many batches: %v of %q", f.RetryAfter, f.Budget)
 	}
@@ -125,7 +125,7 @@ func TestFaultAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, c := range judgedCalls {
 		for _, sent := range []bool{true, false} {
-			a := &dashboard.Answer{Outcome: fault.Timeout, MaybeExecuted: sent}
+			a := &dashboard.Result{Outcome: fault.Timeout, MaybeExecuted: sent}
 			if !sent {
 				a.Outcome = fault.NotSent
 			}
@@ -145,7 +145,7 @@ func TestFaultAtTheDeadline(t *testing.T) {
 func TestFaultKeepsTheCause(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("dial tcp 10.1.2.3:443: connection refused")
-	f := faultAfter(&judgedCalls[0].call, dashboard.Answer{Outcome: fault.NotSent, Err: cause})
+	f := faultAfter(&judgedCalls[0].call, dashboard.Result{Outcome: fault.NotSent, Err: cause})
 	if !errors.Is(f, cause) || strings.Contains(f.Error(), "10.1.2.3") {
 		t.Errorf("%v", f)
 	}
@@ -154,7 +154,7 @@ func TestFaultKeepsTheCause(t *testing.T) {
 func TestLongURL(t *testing.T) {
 	t.Parallel()
 	c := judgedCalls[0].call
-	a := dashboard.Answer{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}
+	a := dashboard.Result{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}
 	if f := faultAfter(&c, a); strings.Contains(f.Detail, "URL") {
 		t.Error(f.Detail)
 	}

@@ -48,7 +48,7 @@ var busyReasons = map[string]string{
 // empty for every other answer. A call waits after them as after a 429, but they
 // do not shrink the lane, because they do not say that there are too many
 // requests.
-func busy(operation string, a *dashboard.Answer) string {
+func busy(operation string, a *dashboard.Result) string {
 	if a.Status != http.StatusBadRequest {
 		return ""
 	}

@@ -32,37 +32,37 @@ var judgedCalls = []struct {
 // answers are the ways in which an attempt ends.
 var judgedAnswers = []struct {
 	name   string
-	answer dashboard.Answer
+	answer dashboard.Result
 }{
-	{"200", dashboard.Answer{Outcome: fault.OK, Status: 200, MaybeExecuted: true}},
-	{"200 too large", dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: dashboard.ErrTooLarge}},
-	{"200 cut", dashboard.Answer{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: io.ErrUnexpectedEOF}},
-	{"302", dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
-	{"304", dashboard.Answer{Outcome: fault.Redirect, Status: 304}},
-	{"308", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
-	{"308 astray", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Path: "/organizations/2"}}},
-	{"308 elsewhere", dashboard.Answer{Outcome: fault.Redirect, Status: 308, Refusal: "leads to a host outside of the vendor's domains"}},
-	{"400", dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"VLANs are not enabled for this network"}}},
-	{"400 batches", dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."}}},
-	{"400 deletes", dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"This may be due to concurrent requests to delete networks."}}},
-	{"401", dashboard.Answer{Outcome: fault.Refused, Status: 401}},
-	{"403", dashboard.Answer{Outcome: fault.Refused, Status: 403}},
-	{"404", dashboard.Answer{Outcome: fault.Refused, Status: 404}},
-	{"408", dashboard.Answer{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}},
-	{"409", dashboard.Answer{Outcome: fault.Refused, Status: 409}},
-	{"429", dashboard.Answer{Outcome: fault.Limited, Status: 429}},
-	{"429 for 5 s", dashboard.Answer{Outcome: fault.Limited, Status: 429, RetryAfter: 5 * time.Second, HasRetryAfter: true}},
-	{"500", dashboard.Answer{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}},
-	{"501", dashboard.Answer{Outcome: fault.ServerError, Status: 501}},
-	{"502", dashboard.Answer{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}},
-	{"503", dashboard.Answer{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true}},
-	{"503 for 5 s", dashboard.Answer{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true, RetryAfter: 5 * time.Second, HasRetryAfter: true}},
-	{"504", dashboard.Answer{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}},
-	{"not sent", dashboard.Answer{Outcome: fault.NotSent}},
-	{"unusable", dashboard.Answer{Outcome: fault.NotSent, Err: fmt.Errorf("x: %w", dashboard.ErrUnusable)}},
-	{"reset", dashboard.Answer{Outcome: fault.Reset, MaybeExecuted: true}},
-	{"timeout", dashboard.Answer{Outcome: fault.Timeout, MaybeExecuted: true}},
-	{"left", dashboard.Answer{Outcome: fault.Left, MaybeExecuted: true}},
+	{"200", dashboard.Result{Outcome: fault.OK, Status: 200, MaybeExecuted: true}},
+	{"200 too large", dashboard.Result{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: dashboard.ErrTooLarge}},
+	{"200 cut", dashboard.Result{Outcome: fault.Garbled, Status: 200, MaybeExecuted: true, Err: io.ErrUnexpectedEOF}},
+	{"302", dashboard.Result{Outcome: fault.Redirect, Status: 302, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
+	{"304", dashboard.Result{Outcome: fault.Redirect, Status: 304}},
+	{"308", dashboard.Result{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Host: "https://n1.meraki.com"}}},
+	{"308 astray", dashboard.Result{Outcome: fault.Redirect, Status: 308, Location: &dashboard.Target{Path: "/organizations/2"}}},
+	{"308 elsewhere", dashboard.Result{Outcome: fault.Redirect, Status: 308, Refusal: "leads to a host outside of the vendor's domains"}},
+	{"400", dashboard.Result{Outcome: fault.Refused, Status: 400, Messages: []string{"VLANs are not enabled for this network"}}},
+	{"400 batches", dashboard.Result{Outcome: fault.Refused, Status: 400, Messages: []string{"Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."}}},
+	{"400 deletes", dashboard.Result{Outcome: fault.Refused, Status: 400, Messages: []string{"This may be due to concurrent requests to delete networks."}}},
+	{"401", dashboard.Result{Outcome: fault.Refused, Status: 401}},
+	{"403", dashboard.Result{Outcome: fault.Refused, Status: 403}},
+	{"404", dashboard.Result{Outcome: fault.Refused, Status: 404}},
+	{"408", dashboard.Result{Outcome: fault.Refused, Status: 408, MaybeExecuted: true}},
+	{"409", dashboard.Result{Outcome: fault.Refused, Status: 409}},
+	{"429", dashboard.Result{Outcome: fault.Limited, Status: 429}},
+	{"429 for 5 s", dashboard.Result{Outcome: fault.Limited, Status: 429, RetryAfter: 5 * time.Second, HasRetryAfter: true}},
+	{"500", dashboard.Result{Outcome: fault.ServerError, Status: 500, MaybeExecuted: true}},
+	{"501", dashboard.Result{Outcome: fault.ServerError, Status: 501}},
+	{"502", dashboard.Result{Outcome: fault.GatewayError, Status: 502, MaybeExecuted: true}},
+	{"503", dashboard.Result{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true}},
+	{"503 for 5 s", dashboard.Result{Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true, RetryAfter: 5 * time.Second, HasRetryAfter: true}},
+	{"504", dashboard.Result{Outcome: fault.GatewayError, Status: 504, MaybeExecuted: true}},
+	{"not sent", dashboard.Result{Outcome: fault.NotSent}},
+	{"unusable", dashboard.Result{Outcome: fault.NotSent, Err: fmt.Errorf("x: %w", dashboard.ErrUnusable)}},
+	{"reset", dashboard.Result{Outcome: fault.Reset, MaybeExecuted: true}},
+	{"timeout", dashboard.Result{Outcome: fault.Timeout, MaybeExecuted: true}},
+	{"left", dashboard.Result{Outcome: fault.Left, MaybeExecuted: true}},
 }
 
 // judgedCases are the columns of the table: which attempt it was, and how much
@@ -81,14 +81,14 @@ var judgedCases = []struct {
 // judgementOf is a case of the table. All attempts before the one that is judged
 // were resets that may have been executed; where such a one is never followed by
 // another, they had no connection.
-func judgementOf(c *Call, a dashboard.Answer, number int, left time.Duration) judgement {
+func judgementOf(c *Call, a dashboard.Result, number int, left time.Duration) judgement {
 	j := judgement{
 		call: c, answer: &a, hops: 5,
 		now: judged, deadline: judged.Add(left), usual: 50 * time.Millisecond, permit: true, random: 0.5,
 	}
-	before := &dashboard.Answer{Outcome: fault.Reset, MaybeExecuted: true}
+	before := &dashboard.Result{Outcome: fault.Reset, MaybeExecuted: true}
 	if !repeatable(c) {
-		before = &dashboard.Answer{Outcome: fault.NotSent}
+		before = &dashboard.Result{Outcome: fault.NotSent}
 	}
 	for range number - 1 {
 		j.history.add(c.Operation.GetId(), before)
@@ -284,7 +284,7 @@ func TestOwnLimit(t *testing.T) {
 func TestRedirectsEnd(t *testing.T) {
 	t.Parallel()
 	read := &judgedCalls[0].call
-	j := judgement{call: read, hops: 5, now: judged, answer: &dashboard.Answer{Outcome: fault.Redirect, Status: 302, Location: new(dashboard.Target)}}
+	j := judgement{call: read, hops: 5, now: judged, answer: &dashboard.Result{Outcome: fault.Redirect, Status: 302, Location: new(dashboard.Target)}}
 	followed := 0
 	for {
 		j.history.add("getThing", j.answer)

@@ -305,7 +305,7 @@ func TestNeverMoreThanTheBudget(t *testing.T) {
 		d.answer = nil
 		if limited > 0 {
 			var mu sync.Mutex
-			d.answer = func(*dashboard.Request) *dashboard.Answer {
+			d.answer = func(*dashboard.Request) *dashboard.Result {
 				mu.Lock()
 				defer mu.Unlock()
 				if random.IntN(100) < limited {

@@ -122,7 +122,7 @@ func (b *Broker) lookUp(ctx context.Context, c *Call, l owner.LookUp) *fault.Err
 
 // learn takes over what an answer says about owners, and lets the organization
 // of a call that went before its owner was known pay for what it has spent.
-func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Answer) {
+func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Result) {
 	c := j.call
 	operation := c.Operation.GetId()
 	b.owners.Changed(now, operation, c.ID, c.Body)

@@ -16,8 +16,8 @@ import (
 
 // world answers look-ups: network N_x belongs to the organization that the map
 // names, device Q-x stands in network N_x.
-func world(organizations map[string]string) func(*dashboard.Request) *dashboard.Answer {
-	return func(r *dashboard.Request) *dashboard.Answer {
+func world(organizations map[string]string) func(*dashboard.Request) *dashboard.Result {
+	return func(r *dashboard.Request) *dashboard.Result {
 		part := strings.Split(strings.TrimPrefix(r.Path, "/"), "/")
 		if len(part) != 2 {
 			return ok("[]")
@@ -96,7 +96,7 @@ func TestManyLookUpsBecomeOneList(t *testing.T) {
 		rows = append(rows, fmt.Sprintf(`{"id":%q,"organizationId":"1","productTypes":[]}`, id))
 	}
 	one := world(owners)
-	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Path == "/organizations/1/networks" {
 			return ok("[" + strings.Join(rows, ",") + "]")
 		}
@@ -136,7 +136,7 @@ func TestManyUnknownDevices(t *testing.T) {
 		calls = append(calls, device(fmt.Sprint("Q-", i), 0))
 	}
 	one := world(owners)
-	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Path == "/organizations/1/inventory/devices" {
 			return ok("[" + strings.Join(rows, ",") + "]")
 		}
@@ -176,7 +176,7 @@ func TestLookUpAsksForTheIDAlone(t *testing.T) {
 func TestOneKeyOfSeveralIsRejected(t *testing.T) {
 	bad := dashboard.NewKey("ffffffffffffffffffffffffffffffffffffffff")
 	owners := world(map[string]string{"N_1": "1"})
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Key.ID() == bad.ID() {
 			return status(401)
 		}
@@ -232,7 +232,7 @@ func TestUnknownOwners(t *testing.T) {
 }
 
 func TestFailedLookUpFailsTheCall(t *testing.T) {
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(401) }}
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result { return status(401) }}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		f := do(t, b, 20*time.Second, network("N_1", 0))[0]
 		if f == nil || f.Kind != fault.KeyRejected || f.Operation != "getNetworkClients" || d.count() != 1 {
@@ -269,7 +269,7 @@ func TestWaiterWhoLeavesDoesNotEndTheLookUp(t *testing.T) {
 func TestMovesAndGonesAreNoticed(t *testing.T) {
 	owner := map[string]string{"N_1": "1"}
 	answer := world(owner)
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		if r.Path == "/networks/N_1/clients" && r.Query == "n=404" {
 			return status(404)
 		}

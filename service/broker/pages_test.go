@@ -35,7 +35,7 @@ func TestPages(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+			d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 				if r.Query == "fails" {
 					return status(403)
 				}
@@ -108,7 +108,7 @@ func TestSettledAsksTheRules(t *testing.T) {
 // TestKeep: an answer of another replica's serves reads here within its age, is renewed
 // where it would have been the same, and is dropped by a write here.
 func TestKeep(t *testing.T) {
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return ok("[1]") }}
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result { return ok("[1]") }}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		call := read("1", 0)
 		call.MaxAge = 10 * time.Second

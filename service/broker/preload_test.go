@@ -9,7 +9,7 @@ import (
 )
 
 func TestPreload(t *testing.T) {
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		switch {
 		case r.Path == "/organizations/1/networks" && !strings.Contains(r.Query, "startingAfter"):
 			a := ok(`[{"id":"N_1","organizationId":"1","productTypes":[]}]`)
@@ -50,7 +50,7 @@ func TestPreload(t *testing.T) {
 // TestPreloadOfAll: "*" is every organization that the key sees, and a page that
 // names itself as the next one is the last.
 func TestPreloadOfAll(t *testing.T) {
-	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
 		a := ok("[]")
 		switch r.Path {
 		case "/organizations":

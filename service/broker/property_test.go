@@ -38,7 +38,7 @@ type bucketState struct {
 	last   time.Time
 }
 
-func (d *realDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Answer {
+func (d *realDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
 	start := time.Now()
 	d.mu.Lock()
 	d.requests++
@@ -50,13 +50,13 @@ func (d *realDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dash
 	_ = pause(context.WithoutCancel(ctx), there)
 	a := d.arrive(r, broken)
 	if err := pause(ctx, back); err != nil {
-		a = &dashboard.Answer{Outcome: fault.Left, MaybeExecuted: true, Err: err}
+		a = &dashboard.Result{Outcome: fault.Left, MaybeExecuted: true, Err: err}
 	}
 	a.Start, a.Duration = start, time.Since(start)
 	return a
 }
 
-func (d *realDashboard) arrive(r *dashboard.Request, broken bool) *dashboard.Answer {
+func (d *realDashboard) arrive(r *dashboard.Request, broken bool) *dashboard.Result {
 	part := strings.Split(r.Path, "/")
 	owner := part[2]
 	switch part[1] {

@@ -76,7 +76,7 @@ func TestLeadersOutOfTimeOneAfterTheOther(t *testing.T) {
 func TestLeaderOutOfTimeInTheQueue(t *testing.T) {
 	const patience = 5 * time.Second
 	first := true
-	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {
 		if first {
 			first = false
 			a := status(429)
@@ -119,7 +119,7 @@ func TestLeaderWithNoTimeForAnother(t *testing.T) {
 	var mu sync.Mutex
 	first := true
 	d := &fakeDashboard{delay: 9990 * time.Millisecond}
-	d.answer = func(*dashboard.Request) *dashboard.Answer {
+	d.answer = func(*dashboard.Request) *dashboard.Result {
 		mu.Lock()
 		defer mu.Unlock()
 		if first {
@@ -202,7 +202,7 @@ func TestAllLeaveTheLeaderFirst(t *testing.T) {
 // TestPanicInASharedRead: every member gets a fault, and the next read is a new one.
 func TestPanicInASharedRead(t *testing.T) {
 	d := &fakeDashboard{delay: time.Second}
-	d.answer = func(*dashboard.Request) *dashboard.Answer { panic("a bug") } // what the test is about
+	d.answer = func(*dashboard.Request) *dashboard.Result { panic("a bug") } // what the test is about
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0), read("1", 0)) {
 			if f == nil || f.Kind != fault.Internal {

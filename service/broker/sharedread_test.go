@@ -50,7 +50,7 @@ func TestIdenticalReadsAreOneAttempt(t *testing.T) {
 }
 
 func TestFailureIsShared(t *testing.T) {
-	d := &fakeDashboard{delay: time.Second, answer: func(*dashboard.Request) *dashboard.Answer { return status(403) }}
+	d := &fakeDashboard{delay: time.Second, answer: func(*dashboard.Request) *dashboard.Result { return status(403) }}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0), read("1", 0)) {
 			if f == nil || f.Kind != fault.Forbidden {
@@ -229,7 +229,7 @@ func TestReadDuringAWriteIsNotKept(t *testing.T) {
 
 func TestReadAfterAWriteJoinsNoEarlierOne(t *testing.T) {
 	d := &fakeDashboard{}
-	d.answer = func(r *dashboard.Request) *dashboard.Answer { return ok("{}") }
+	d.answer = func(r *dashboard.Request) *dashboard.Result { return ok("{}") }
 	d.delay = time.Second
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		var wg sync.WaitGroup

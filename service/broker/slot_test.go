@@ -20,7 +20,7 @@ func TestAnAttemptTakesASlot(t *testing.T) {
 	b := testBroker(t, d)
 	defer b.Close()
 	var s lane.Slot
-	attempt := func() *dashboard.Answer { return b.attempt(t.Context(), &s, &dashboard.Request{}) }
+	attempt := func() *dashboard.Result { return b.attempt(t.Context(), &s, &dashboard.Request{}) }
 	if a := attempt(); a.Outcome != fault.NotSent || d.count() != 0 {
 		t.Errorf("an empty slot made an attempt: %+v", a)
 	}

@@ -19,8 +19,8 @@ var (
 
 // Attempt makes one HTTP request and says how it ended; it never returns nil.
 // ctx ends it early: cancelled, the outcome is Left; past its deadline, Timeout.
-func (c *Client) Attempt(ctx context.Context, r *Request) *Answer {
-	a := &Answer{Start: time.Now()}
+func (c *Client) Attempt(ctx context.Context, r *Request) *Result {
+	a := &Result{Start: time.Now()}
 	defer func() {
 		a.Duration = time.Since(a.Start)
 		a.Err = r.Key.mask().err(a.Err)
@@ -70,7 +70,7 @@ func (c *Client) send(ctx context.Context, p *progress, r *Request, u *url.URL) 
 }
 
 // unanswered sorts an attempt that got no answer. maybe: it may have been executed.
-func (a *Answer) unanswered(ctx, inner context.Context, maybe bool, err error) {
+func (a *Result) unanswered(ctx, inner context.Context, maybe bool, err error) {
 	a.Err, a.MaybeExecuted = err, maybe
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -86,7 +86,7 @@ func (a *Answer) unanswered(ctx, inner context.Context, maybe bool, err error) {
 
 // take reads an answer. inner is the attempt's own context, which ends with ctx.
 // Nothing of it goes on before m has replaced the attempt's own secret in it.
-func (c *Client) take(ctx, inner context.Context, a *Answer, m *mask, u *url.URL, resp *http.Response) {
+func (c *Client) take(ctx, inner context.Context, a *Result, m *mask, u *url.URL, resp *http.Response) {
 	limit, ok := c.config.MaxBody, outcomeOf(resp.StatusCode) == fault.OK
 	if !ok {
 		limit = c.config.MaxErrorBody
@@ -126,7 +126,7 @@ func (c *Client) take(ctx, inner context.Context, a *Answer, m *mask, u *url.URL
 
 // unread sorts a 2xx whose body could not be read to its end. Of any other
 // answer the status is enough.
-func (a *Answer) unread(ctx, inner context.Context, err error) {
+func (a *Result) unread(ctx, inner context.Context, err error) {
 	a.Messages, a.Err = nil, err
 	switch {
 	case errors.Is(err, ErrTooLarge), errors.Is(err, errEncoding):

@@ -14,7 +14,7 @@ import (
 // Describe says in a few words what was wrong with an attempt, for the record: what
 // a reset or a 502 was, without addresses, and without anything that came from
 // outside. Empty for a success.
-func (a *Answer) Describe() string {
+func (a *Result) Describe() string {
 	switch a.Outcome {
 	case fault.OK:
 		return ""

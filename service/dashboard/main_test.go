@@ -76,13 +76,13 @@ func post(path, body string) *Request {
 	return &Request{Operation: "createThing", Method: "POST", Path: path, Body: []byte(body), Key: NewKey(secret)}
 }
 
-func attempt(t testing.TB, c *Client, r *Request) *Answer {
+func attempt(t testing.TB, c *Client, r *Request) *Result {
 	t.Helper()
 	return c.Attempt(context.Background(), r)
 }
 
 // expect compares what every test looks at.
-func expect(t testing.TB, a *Answer, o fault.Outcome, status int, maybe bool) {
+func expect(t testing.TB, a *Result, o fault.Outcome, status int, maybe bool) {
 	t.Helper()
 	if a.Outcome != o || a.Status != status || a.MaybeExecuted != maybe {
 		t.Errorf("outcome %v, status %d, maybe executed %t (%v); want %v, %d, %t", a.Outcome, a.Status, a.MaybeExecuted, a.Err, o, status, maybe)

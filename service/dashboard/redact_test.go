@@ -116,7 +116,7 @@ func TestSecretsThatComeBack(t *testing.T) {
 }
 
 // shownOf is all of an answer that goes on.
-func shownOf(a *Answer) string {
+func shownOf(a *Result) string {
 	s := fmt.Sprintf("%q %q %q %v %q", a.Messages, a.RequestID, a.Refusal, a.Err, a.Describe())
 	for _, l := range []*Link{a.Next, a.Prev} {
 		if l != nil {

@@ -6,9 +6,9 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// An Answer is how one attempt ended. It is never nil, also without an answer
+// A Result is how one attempt ended. It is never nil, also without an answer
 // on the wire.
-type Answer struct {
+type Result struct {
 	Outcome fault.Outcome
 	// Status is 0 when there was no answer.
 	Status int

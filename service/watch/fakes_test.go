@@ -66,9 +66,9 @@ type gate struct {
 	name string
 }
 
-func (g gate) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Answer {
+func (g gate) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
 	d := g.of
-	a := &dashboard.Answer{Start: time.Now(), Outcome: fault.OK, Status: 200, MaybeExecuted: true}
+	a := &dashboard.Result{Start: time.Now(), Outcome: fault.OK, Status: 200, MaybeExecuted: true}
 	d.mu.Lock()
 	if !strings.Contains(r.Query, "after=") && r.Method == "GET" {
 		d.asked, d.by = append(d.asked, a.Start), append(d.by, g.name)
