@@ -20,6 +20,7 @@
 //	             what a call would cost, recordrpcs.go what has been
 //	limits.go    what a client may make the server hold; connections.go, idlecalls.go and memory.go, with
 //	             messagememory.go for requests and answers, count it; docs/bounds.md lists all bounds
+//	operatorrpcs.go  OperatorService: what an operator may do, on the operator's port
 //	metrics.go   Prometheus, and the series of one metric; log.go and trace.go show one call at a time
 //
 // The other faces: rest (the Dashboard's own API, for clients that are not on
@@ -32,10 +33,10 @@
 // that asks again), batch (many writes as few requests, and jobs from their start to
 // their end), watch (one poll for everyone who watches the same thing).
 //
-// The way of a call: broker (a slot, an attempt, again or done), with lane (the
-// queue in front of one budget), owner (whose budget), record (what became of
-// attempts) and dashboard (one HTTP attempt) below it, and fault (what can go
-// wrong) below all.
+// The way of a call: broker (a slot, an attempt, again or done), with hold (what an
+// operator has stopped for a time), lane (the queue in front of one budget), owner
+// (whose budget), record (what became of attempts) and dashboard (one HTTP attempt)
+// below it, and fault (what can go wrong) below all.
 //
 // At the edge: store (the connection to the shared store), telemetry (traces and
 // logs leave the process), proxyless (gRPC told by a control plane), sandbox (a

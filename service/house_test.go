@@ -20,12 +20,12 @@ const module = "github.com/merakibroker/merakibroker/"
 // below another ("ratelimit/redis") has a row of its own. Packages under gen/
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
-	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
+	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault", "service/hold",
 		"service/identity", "service/lane", "service/record", "service/transcode", "service/watch", "ratelimit", "gen"},
 	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/batch":    {"service/access", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
-	"service/broker":   {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
+	"service/broker":   {"service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.
 	"service/contract/canonical": {},
@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"service/credential/secretfile": {},
 	"service/dashboard":             {"service/contract/canonical", "service/fault", "gen"},
 	"service/fault":                 {},
+	"service/hold":                  {"service/fault"},
 	"service/identity":              {"service/credential/secretfile", "service/fault", "service/setting", "gen"},
 	"service/proxyless":             {},
 	"service/lane":                  {"service/fault", "ratelimit", "gen"},

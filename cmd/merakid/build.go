@@ -24,6 +24,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/credential"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/hold"
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/record"
@@ -36,6 +37,7 @@ import (
 // A daemon is the rooms wired together, nothing listening yet.
 type daemon struct {
 	server     *service.Server
+	operator   service.Operator
 	operations int
 	upstream   string
 	closers    []func()
@@ -103,6 +105,8 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	wrong.Add("store", err)
 	keys, err := sealingKeys(files, c.Store.KeysFile)
 	wrong.Add("store.keys_file", err)
+	mayAct, err := operators(&c, files)
+	wrong.Add("", err)
 	wrong.Add("", d.reachableREST(&c))
 	wrong.Add("", d.forwardedBy(&c))
 	if err := f.Explain(wrong); err != nil {
@@ -120,7 +124,12 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, log)
+	holds, err := d.holds(ctx, &c, connection, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	d.operator = service.Operator{Holds: holds, Operators: mayAct, Log: log}
+	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, holds, log)
 	if err != nil {
 		return nil, err
 	}
@@ -270,13 +279,13 @@ func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashbo
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, connection store.Config, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
+func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, connection store.Config, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, holds *hold.Holds, log *slog.Logger) (*broker.Broker, error) {
 	scheduler, err := d.scheduler(ctx, c, connection, metrics, log)
 	if err != nil {
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: client, Record: attempts, Observer: metrics,
+		Dashboard: client, Record: attempts, Holds: holds, Observer: metrics,
 		Budgets: lane.Config{
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,

@@ -47,7 +47,7 @@ func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error 
 		return fmt.Errorf("admin: %w", err)
 	}
 	operator := admin.New(admin.Config{
-		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Reflect: d.server.RegisterReflection, Log: log,
+		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Reflect: d.server.RegisterReflection, Register: d.operator.Register, Log: log,
 	})
 	defer operator.Close()
 	callers := service.NewConnections(connectionLimit(descriptorLimit(os.DirFS("/"))), log)

@@ -32,7 +32,9 @@ type Config struct {
 	Ready func() error
 	// Reflect registers reflection of the RPCs that the gRPC port serves.
 	Reflect func(grpc.ServiceRegistrar)
-	Log     *slog.Logger
+	// Register registers what an operator may do; nil for nothing.
+	Register func(grpc.ServiceRegistrar)
+	Log      *slog.Logger
 }
 
 // A Server answers on the operator's port.
@@ -53,6 +55,9 @@ func New(c Config) *Server {
 		s.stopChannelz = func() {}
 	}
 	c.Reflect(s.grpc)
+	if c.Register != nil {
+		c.Register(s.grpc)
+	}
 	healthpb.RegisterHealthServer(s.grpc, c.Health)
 
 	mux := http.NewServeMux()

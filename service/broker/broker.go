@@ -78,6 +78,9 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 			return nil, f
 		}
 	}
+	if f = b.held(ctx, c); f != nil {
+		return nil, f
+	}
 	if c.read() {
 		a, f = b.share(ctx, c)
 	} else {

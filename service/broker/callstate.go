@@ -85,6 +85,10 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 			j.slot.GiveBack()
 			return nil, b.stopped(j, j.ended(err))
 		}
+		if f := b.heldMeanwhile(j); f != nil {
+			j.slot.GiveBack()
+			return nil, f
+		}
 		j.sent.Store(true)
 		j.request = dashboard.Request{
 			Operation: j.call.Operation.GetId(), Method: j.call.method(),

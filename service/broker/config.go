@@ -10,6 +10,7 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/owner"
 	"github.com/merakibroker/merakibroker/service/record"
@@ -32,6 +33,8 @@ type Config struct {
 	// that no caller has asked for; false for no list. Nil for the key at hand: of
 	// Preload, or of the call whose look-ups made the list worth while.
 	KeyFor func(organization string) (dashboard.Key, bool)
+	// Holds are what an operator has stopped; nil for nothing ever.
+	Holds *hold.Holds
 	// Record takes every attempt; nil for a bounded one that nobody reads.
 	Record *record.Record
 	// Observer is told for metrics; nil for none.

@@ -75,6 +75,9 @@ func (b *Broker) Explain(ctx context.Context, c *Call) (Explanation, error) {
 	if e.Refusal == nil {
 		e.Refusal = forecast.Refusal(e.Operation, e.ServiceTime, left)
 	}
+	if h := b.heldBy(now, c, payer); h != nil {
+		e.Refusal = h.Refuse(now, e.Operation)
+	}
 	if c.read() && c.MaxAge > 0 && b.cache.find(now, readKey{c.Key.Partition(), c.Path, c.Query}, c.MaxAge) != nil {
 		e.Attempts, e.Wait, e.Behind, e.Refusal = 0, 0, nil, nil
 	}

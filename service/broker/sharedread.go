@@ -146,6 +146,9 @@ type sharedContext struct {
 	context.Context
 	cancel context.CancelCauseFunc
 
+	// first is whose call it is.
+	first context.Context
+
 	mu      sync.Mutex
 	waiting []context.Context
 	// last is the deadline of the last who left.
@@ -155,7 +158,7 @@ type sharedContext struct {
 }
 
 func newSharedContext(parent, first context.Context) *sharedContext {
-	c := &sharedContext{waiting: []context.Context{first}}
+	c := &sharedContext{first: first, waiting: []context.Context{first}}
 	c.Context, c.cancel = context.WithCancelCause(parent)
 	return c
 }
@@ -210,6 +213,18 @@ func (c *sharedContext) final(deadline time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.deadline().After(deadline) {
+		return false
+	}
+	c.closed = true
+	return true
+}
+
+// closeAlone lets nobody join any more if only the first one waits, and tells whether it
+// has.
+func (c *sharedContext) closeAlone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) != 1 || c.waiting[0] != c.first {
 		return false
 	}
 	c.closed = true

@@ -62,12 +62,18 @@ func (s *staticTokens) load(contents [][]byte) error {
 
 // find gives the caller of a token.
 func (s *staticTokens) find(token string) (Caller, bool) {
+	name, ok := s.name(token)
+	return Caller{ID: tokenPrefix + name, Source: StaticToken}, ok
+}
+
+// name gives the name of a token.
+func (s *staticTokens) name(token string) (string, bool) {
 	names := s.names.Load()
 	if names == nil {
-		return Caller{}, false
+		return "", false
 	}
 	name, ok := (*names)[sha256.Sum256([]byte(token))]
-	return Caller{ID: tokenPrefix + name, Source: StaticToken}, ok
+	return name, ok
 }
 
 // NewToken makes a token, and the line for the file of tokens. A token has the

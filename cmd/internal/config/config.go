@@ -28,8 +28,12 @@ type Config struct {
 	// others can reach needs a source of identity, or AnonymousEverywhere.
 	Listen string `yaml:"listen" jsonschema:"pattern=^[^/ ]*:[0-9]+$"`
 	// Admin is where health, metrics and profiles are served. Default 127.0.0.1:9090.
-	// It has no authentication of its own.
+	// It has no authentication of its own for what only reads.
 	Admin string `yaml:"admin" jsonschema:"pattern=^[^/ ]*:[0-9]+$"`
+	// OperatorsFile holds the tokens of those who may act on the port of Admin, such as
+	// hold a caller's bulk: a map of names to SHA-256 sums, one line of which merakid
+	// -new-token makes. It is read again when it changes. Without it that port only reads.
+	OperatorsFile string `yaml:"operators_file" jsonschema:"minLength=1"`
 	// REST is where the Dashboard's own API is served, for clients that are not on
 	// gRPC: see docs/rest.md. Off when absent; 127.0.0.1:8081 with Sandbox. An address
 	// that others can reach needs a source of identity, or AnonymousEverywhere.
