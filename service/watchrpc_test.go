@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
+	"github.com/merakibroker/merakibroker/service/watch"
 )
 
 func (h *harness) watch(t *testing.T, ctx context.Context, operation string, age time.Duration, fields map[string]any) brokerv1.WatchService_WatchClient {
@@ -123,5 +128,98 @@ func TestWatchOfNothing(t *testing.T) {
 	}
 	if n := h.broker.Attempts(); n != 0 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// TestWatchOfWhoMayNotAnyMore: the rules are read anew in the middle of a watch. Who may
+// not see the organization any more is told so and is sent nothing that was read since;
+// the other goes on.
+func TestWatchOfWhoMayNotAnyMore(t *testing.T) {
+	t.Parallel()
+	var policy *identity.Policy
+	h := shop(t, plan{sandbox: sandbox.Options{LimitsOff: true}, server: func(c *service.Config) { policy = c.Access.Policy }})
+	organization := h.sandbox.OrganizationID(0)
+	open := func(who string) brokerv1.WatchService_WatchClient {
+		return h.watch(t, as(who), "getOrganizationNetworks", time.Second, map[string]any{"organization_id": organization})
+	}
+	barred, other := open(orders), open(billing)
+	for _, s := range []brokerv1.WatchService_WatchClient{barred, other} {
+		if got, err := s.Recv(); err != nil || !got.GetWhole() {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	rules := identity.Rules{{Name: "billing", Callers: []string{billing}, Organizations: []string{"*"}, Operations: []identity.Grant{
+		{Section: "*", Verbs: []string{"read"}}, {RPC: "*"},
+	}}, {Name: "orders", Callers: []string{orders}, Organizations: []string{h.sandbox.OrganizationID(1)}, Operations: []identity.Grant{
+		{Section: "*", Verbs: []string{"read"}}, {RPC: "*"},
+	}}}
+	if err := policy.Replace(rules); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.sandbox.AddChange(sandbox.Change{Path: "/networks/" + h.sandbox.NetworkID(0, 0), Body: json.RawMessage(`{"name":"not for orders"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := barred.Recv()
+	wantCode(t, "who may not any more", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
+	if got != nil {
+		t.Errorf("and was sent %v", got)
+	}
+	if got, err := other.Recv(); err != nil || !strings.Contains(string(got.GetChanged().GetValue()), "not for orders") {
+		t.Errorf("the other: %v, %v", got, err)
+	}
+	_, err = open(orders).Recv()
+	wantCode(t, "and again", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
+}
+
+// TestMoreWatchesThanAllowed are refused, and fit when others have ended.
+func TestMoreWatchesThanAllowed(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{broker: fast, sandbox: sandbox.Options{LimitsOff: true}, server: func(c *service.Config) {
+		var err error
+		if c.Watches, err = watch.New(watch.Config{Broker: c.Broker, CallerWatches: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}})
+	open := func(ctx context.Context) error {
+		_, err := h.watch(t, ctx, "getOrganization", time.Hour, map[string]any{"organization_id": h.sandbox.OrganizationID(0)}).Recv()
+		return err
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	for range 2 {
+		if err := open(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, "a third", open(t.Context()), codes.ResourceExhausted, "TOO_MANY_WATCHES")
+	leave()
+	storetest.Eventually(t, time.Minute, "one fits again", func() bool { return open(t.Context()) == nil })
+}
+
+// TestWatchThatIsNotRead: a client that stops reading is sent what it has missed as one
+// difference, however many states there were, and a client beside it sees all of them.
+func TestWatchThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{broker: fast, sandbox: sandbox.Options{LimitsOff: true, NetworksPerOrganization: 8, DevicesPerNetwork: 100}})
+	organization := map[string]any{"organization_id": h.sandbox.OrganizationID(0)}
+	lazy, reads := h.watch(t, t.Context(), "getOrganizationDevices", time.Second, organization), h.watch(t, t.Context(), "getOrganizationDevices", time.Second, organization)
+	if _, err := reads.Recv(); err != nil { // more than a stream's window, so that the other's has not gone out
+		t.Fatal(err)
+	}
+	const changes = 3
+	for i := range changes {
+		if err := h.sandbox.AddChange(sandbox.Change{Path: "/devices/" + h.sandbox.Serial(0, 0, 0), Body: json.RawMessage(fmt.Sprintf(`{"name":"change %d"}`, i))}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := reads.Recv(); err != nil || !strings.Contains(string(got.GetChanged().GetValue()), fmt.Sprint("change ", i)) {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	first, err := lazy.Recv()
+	if err != nil || !first.GetWhole() || len(first.GetChanged().GetValue()) < 64<<10 || strings.Contains(string(first.GetChanged().GetValue()), "change ") {
+		t.Fatalf("first: %d bytes, %v", len(first.GetChanged().GetValue()), err)
+	}
+	then, err := lazy.Recv()
+	if err != nil || then.GetWhole() || strings.Count(string(then.GetChanged().GetValue()), "change ") != 1 || !strings.Contains(string(then.GetChanged().GetValue()), fmt.Sprint("change ", changes-1)) {
+		t.Errorf("then: %v, %v", then, err)
 	}
 }

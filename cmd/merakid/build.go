@@ -137,8 +137,12 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
+	watches, err := d.watches(ctx, &c, connection, b, metrics, log)
+	if err != nil {
+		return nil, err
+	}
 	d.server, err = service.New(service.Config{
-		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Batches: batches, Metrics: metrics, Log: log,
+		Contract: contracts, Broker: b, Record: attempts, Access: access, Outcomes: outcomes, Watches: watches, Batches: batches, Metrics: metrics, Log: log,
 		Reflect: config.Loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(&c, transport, log),

@@ -29,6 +29,7 @@ type trio struct {
 
 	mu    sync.Mutex
 	posts int
+	reads []string // paths
 	// hold is waited for by the Dashboard before it answers a write; nil for nothing.
 	// held tells that a write has arrived.
 	hold, held chan struct{}
@@ -55,6 +56,11 @@ func newTrio(t *testing.T, more string) *trio {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		if r.Method == http.MethodGet {
+			x.mu.Lock()
+			x.reads = append(x.reads, r.URL.Path)
+			x.mu.Unlock()
+		}
 		if r.Method == http.MethodPost {
 			x.mu.Lock()
 			x.posts++
@@ -103,6 +109,18 @@ func (x *trio) sent() int {
 	defer x.mu.Unlock()
 	n := x.posts
 	x.posts = 0
+	return n
+}
+
+// read gives how many reads of paths with this end have reached the Dashboard.
+func (x *trio) read(end string) (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, path := range x.reads {
+		if strings.HasSuffix(path, end) {
+			n++
+		}
+	}
 	return n
 }
 

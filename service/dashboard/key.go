@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -79,6 +81,15 @@ func (k Key) Partition() string {
 		return ""
 	}
 	return k.open().partition
+}
+
+// Derive gives 32 bytes that only who has the secret can make, to encrypt what was read
+// with it. They tell nothing of the secret; another purpose has others.
+func (k Key) Derive(purpose string) ([]byte, error) {
+	if k.open == nil {
+		return nil, errors.New("there is no key")
+	}
+	return hkdf.Key(sha256.New, []byte(k.header()), nil, purpose, 32)
 }
 
 // Zero tells whether there is no key.

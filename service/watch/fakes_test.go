@@ -255,6 +255,11 @@ func watching(caller string, age time.Duration) Request {
 	return Request{Operation: devices, Age: age, Ask: func(context.Context) (*broker.Call, error) { return devicesCall(caller, "1"), nil }}
 }
 
+// readsOf asks for the devices of an organization.
+func readsOf(organization string) func(context.Context) (*broker.Call, error) {
+	return func(context.Context) (*broker.Call, error) { return devicesCall("c", organization), nil }
+}
+
 // A reader is a watcher with what it has made of what it was sent.
 type reader struct {
 	*Watcher

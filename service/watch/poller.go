@@ -18,6 +18,7 @@ import (
 type poller struct {
 	of        *Watches
 	key       readKey
+	shared    Shared // sealed with the key of the read; nil without a store
 	id        string // of the read in the store
 	operation *apiv1.Operation
 	cancel    context.CancelFunc
@@ -50,9 +51,10 @@ type poller struct {
 	saved int
 }
 
-func newPoller(ws *Watches, key readKey, op *apiv1.Operation) *poller {
+func newPoller(ws *Watches, call *broker.Call, op *apiv1.Operation) *poller {
+	key := keyOf(call)
 	return &poller{
-		of: ws, key: key, id: key.id(), operation: op, news: make(chan struct{}, 1),
+		of: ws, key: key, shared: seal(ws.config.Shared, call.Key), id: key.id(), operation: op, news: make(chan struct{}, 1),
 		watchers: make(map[*Watcher]struct{}), changed: make(chan struct{}),
 	}
 }
@@ -104,6 +106,7 @@ func (p *poller) payer() (*broker.Call, time.Duration) {
 
 // run looks at the thing as often as somebody wants, until ctx ends.
 func (p *poller) run(ctx context.Context) {
+	defer p.published.release(p.of)
 	defer func() {
 		if r := recover(); r != nil {
 			p.fail(&fault.Error{Kind: fault.Internal, Detail: "the broker met a bug in a poll; its log has the place",
@@ -133,7 +136,7 @@ func (p *poller) turn(ctx context.Context) time.Duration {
 	case now.Before(p.retry):
 		return p.retry.Sub(now)
 	}
-	if p.of.config.Shared != nil {
+	if p.shared != nil {
 		if wait, ok := p.together(ctx, now, call, age); ok {
 			return wait
 		}
@@ -161,7 +164,7 @@ func (p *poller) poll(ctx context.Context, call *broker.Call, age time.Duration)
 	if f != nil {
 		p.of.config.Observer.Polled(p.operation.GetId(), f.Kind.String())
 		wait := p.troubled(f, age)
-		if p.of.config.Shared != nil && p.failures > 0 {
+		if p.shared != nil && p.failures > 0 {
 			p.complain(ctx, f, age)
 		}
 		return wait
@@ -169,7 +172,7 @@ func (p *poller) poll(ctx context.Context, call *broker.Call, age time.Duration)
 	p.of.config.Observer.Polled(p.operation.GetId(), "ok")
 	p.pace = age
 	p.advance(r, r.asked)
-	if p.of.config.Shared != nil {
+	if p.shared != nil {
 		p.publish(ctx, r, pages, age)
 	}
 	return p.due(time.Now(), age)

@@ -100,13 +100,13 @@ func (k readKey) id() string {
 }
 
 func claimKey(id string, age time.Duration) string {
-	return "watch:" + id + ":claim:" + strconv.FormatInt(age.Milliseconds(), 10)
+	return id + ":claim:" + strconv.FormatInt(age.Milliseconds(), 10)
 }
 
-func headKey(id string) string          { return "watch:" + id + ":head" }
-func pagesKey(id, digest string) string { return "watch:" + id + ":pages:" + digest }
+func headKey(id string) string  { return id + ":head" }
+func pagesKey(id string) string { return id + ":pages" }
 
-// errNoPages: the head names pages that are not there, or that cannot be read.
+// errNoPages: the head names pages that are not there any more, or that cannot be read.
 var errNoPages = errors.New("the pages are not in the store")
 
 // readHead reads the latest head; nil where there is none.
@@ -116,7 +116,7 @@ func readHead(ctx context.Context, s Shared, id string) (*head, error) {
 		return nil, err
 	}
 	h := new(head)
-	if json.Unmarshal(text, h) != nil || h.Asked.IsZero() || h.Age < Youngest || h.Age > Oldest {
+	if json.Unmarshal(text, h) != nil || h.Asked.IsZero() || h.Age <= 0 || h.Age > Oldest {
 		return nil, nil // not a head of ours: the next reading replaces it
 	}
 	return h, nil
@@ -132,7 +132,7 @@ func writeHead(ctx context.Context, s Shared, id string, h head) {
 
 // readPages reads the pages of a head, which take no more than most bytes.
 func readPages(ctx context.Context, s Shared, id string, h *head, most int64) ([]page, error) {
-	packed, err := s.Get(ctx, pagesKey(id, h.Digest))
+	packed, err := s.Get(ctx, pagesKey(id))
 	if err != nil {
 		return nil, err
 	}

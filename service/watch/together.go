@@ -22,7 +22,7 @@ func look(age time.Duration) time.Duration {
 // has read, or polls for all. It gives the time until the next turn; false where this
 // replica has to go on by itself.
 func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call, age time.Duration) (time.Duration, bool) {
-	store, first := p.of.config.Shared, p.latest.state == nil
+	store, first := p.shared, p.latest.state == nil
 	pace := age
 	if p.pace > 0 {
 		pace = min(pace, p.pace)
@@ -83,7 +83,7 @@ func (p *poller) renew(ctx context.Context, claim string, age time.Duration) (do
 		for {
 			select {
 			case <-tick.C:
-				_ = p.of.config.Shared.Set(ctx, claim, []byte("1"), age)
+				_ = p.shared.Set(ctx, claim, []byte("1"), age)
 			case <-ctx.Done():
 				return
 			}
@@ -110,7 +110,8 @@ func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen tim
 		p.advance(r, seen)
 		return true
 	}
-	pages, err := readPages(ctx, p.of.config.Shared, p.id, h, p.of.config.StateBytes)
+	p.published.release(p.of) // the other replica has put its own in their place
+	pages, err := readPages(ctx, p.shared, p.id, h, p.of.config.StateBytes)
 	if err != nil {
 		return false
 	}
@@ -123,14 +124,13 @@ func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen tim
 		c.Path, c.Query = pages[i].Path, pages[i].Query
 		p.of.config.Broker.Keep(&c, pages[i].answer(kept))
 	}
-	p.published = publication{digest: h.Digest}
 	p.advance(r, seen)
 	return true
 }
 
 // complain tells the other replicas that a poll has failed.
 func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration) {
-	writeHead(ctx, p.of.config.Shared, p.id, head{
+	writeHead(ctx, p.shared, p.id, head{
 		Asked: p.latest.asked, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
 		Trouble: &trouble{f.Kind, f.ReasonCode(), f.Detail}, Failed: p.failed,
 	})
@@ -139,29 +139,43 @@ func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration
 // lasts is how long a reading stays in the store.
 func lasts(age time.Duration) time.Duration { return 2*age + 10*time.Second }
 
-// A publication is what this replica knows of the pages in the store.
+// A publication is what this replica has left of the pages in the store.
 type publication struct {
 	digest string
+	size   int64
 	until  time.Time // they are there until then, for sure
+}
+
+// release forgets them: they expire, or another replica has replaced them.
+func (l *publication) release(ws *Watches) {
+	ws.left.Add(-l.size)
+	*l = publication{}
 }
 
 // publish leaves a reading to the other replicas. Where the store fails, they will
 // poll by themselves.
 func (p *poller) publish(ctx context.Context, r reading, pages []page, age time.Duration) {
-	store, expiry := p.of.config.Shared, lasts(age)
+	store, expiry := p.shared, lasts(age)
 	h := head{Asked: r.asked, Age: age, Digest: hex.EncodeToString(r.digest[:])}
 	if now := time.Now(); h.Digest != p.published.digest || p.published.until.Before(now.Add(2*expiry)) {
 		packed, err := pack(pages)
 		switch {
 		case err != nil:
 			return
-		case len(packed) > p.of.config.SharedBytes:
+		case !p.fits(len(packed)):
 			h.Digest = ""
-		case store.Set(ctx, pagesKey(p.id, h.Digest), packed, 4*expiry) != nil:
+		case store.Set(ctx, pagesKey(p.id), packed, 4*expiry) != nil:
 			return
 		default:
-			p.published = publication{h.Digest, now.Add(4 * expiry)}
+			p.published = publication{h.Digest, int64(len(packed)), now.Add(4 * expiry)}
+			p.of.left.Add(p.published.size)
 		}
 	}
 	writeHead(ctx, store, p.id, h)
+}
+
+// fits tells whether the pages have room in the store. Those before them give up theirs.
+func (p *poller) fits(packed int) bool {
+	p.published.release(p.of)
+	return packed+sealOverhead <= p.of.config.SharedBytes && p.of.left.Load()+int64(packed) <= p.of.config.AllSharedBytes
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -23,9 +24,12 @@ const (
 type Config struct {
 	Broker *broker.Broker
 	// Shared is where replicas leave what they have read for each other; nil where
-	// this one polls for itself. SharedBytes bounds a value of it: 1 MiB.
-	Shared      Shared
-	SharedBytes int
+	// this one polls for itself. SharedBytes bounds a value of it: 1 MiB;
+	// AllSharedBytes what this replica leaves there: 64 MiB. What has no room each
+	// replica polls for itself.
+	Shared         Shared
+	SharedBytes    int
+	AllSharedBytes int64
 	// Observer is told for metrics; nil for none.
 	Observer Observer
 
@@ -35,6 +39,9 @@ type Config struct {
 	// CallerBytes and AllBytes bound the states that watchers hold: 64 MiB and
 	// 256 MiB. StateBytes bounds the pages of one: 32 MiB.
 	CallerBytes, AllBytes, StateBytes int64
+
+	// youngest is Youngest, but in a test that does not want to wait.
+	youngest time.Duration
 }
 
 // An Observer is told what happens, for metrics. Its methods are called from many
@@ -63,6 +70,7 @@ type Watches struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	left    atomic.Int64 // bytes that this replica has in the store
 
 	mu       sync.Mutex
 	closed   bool
@@ -85,10 +93,10 @@ func New(c Config) (*Watches, error) {
 	if c.Observer == nil {
 		c.Observer = noop{}
 	}
-	c.SharedBytes = cmp.Or(c.SharedBytes, 1<<20)
+	c.SharedBytes, c.AllSharedBytes, c.youngest = cmp.Or(c.SharedBytes, 1<<20), cmp.Or(c.AllSharedBytes, 64<<20), cmp.Or(c.youngest, Youngest)
 	c.CallerWatches, c.AllWatches = cmp.Or(c.CallerWatches, 500), cmp.Or(c.AllWatches, 4000)
 	c.CallerBytes, c.AllBytes, c.StateBytes = cmp.Or(c.CallerBytes, 64<<20), cmp.Or(c.AllBytes, 256<<20), cmp.Or(c.StateBytes, 32<<20)
-	if min(c.SharedBytes, c.CallerWatches, c.AllWatches) < 1 || min(c.CallerBytes, c.AllBytes, c.StateBytes) < 1 {
+	if min(c.SharedBytes, c.CallerWatches, c.AllWatches) < 1 || min(c.CallerBytes, c.AllBytes, c.StateBytes, c.AllSharedBytes) < 1 {
 		return nil, errors.New("watch: a bound is below 1")
 	}
 	ws := &Watches{
@@ -128,7 +136,7 @@ func (ws *Watches) Open(ctx context.Context, r Request) (*Watcher, error) {
 	switch {
 	case r.Operation.GetVerb() != apiv1.Verb_VERB_GET:
 		return nil, notRead(id)
-	case r.Age < Youngest || r.Age > Oldest:
+	case r.Age < ws.config.youngest || r.Age > Oldest:
 		return nil, badAge(id, r.Age)
 	}
 	w := &Watcher{of: ws, request: r}
@@ -187,7 +195,7 @@ func (ws *Watches) join(w *Watcher, call *broker.Call) *fault.Error {
 	p := ws.pollers[key]
 	if p == nil {
 		var ctx context.Context
-		p = newPoller(ws, key, w.request.Operation)
+		p = newPoller(ws, call, w.request.Operation)
 		ctx, p.cancel = context.WithCancel(ws.ctx)
 		ws.pollers[key] = p
 		ws.running.Go(func() { p.run(ctx) })
