@@ -84,11 +84,14 @@ func (m *memory) open(key any) *memoryAccount {
 	return a
 }
 
-// close closes an account that holds and wants nothing, with the lock held.
-func (m *memory) close(a *memoryAccount) {
-	if a.bytes == 0 && len(a.waiting) == 0 {
-		delete(m.accounts, a.key)
+// close closes an account that holds and wants nothing, with the lock held, and tells
+// whether it does.
+func (m *memory) close(a *memoryAccount) bool {
+	if a.bytes != 0 || len(a.waiting) > 0 {
+		return false
 	}
+	delete(m.accounts, a.key)
+	return true
 }
 
 // countedBytes is from where on requests and answers are counted: what is smaller is
@@ -189,7 +192,7 @@ func (m *memory) take(a *memoryAccount, n int64) {
 
 // grant gives room to those who wait for it, with the lock held: within an account in
 // their order, and one of each account in turn. What one account has freed may be
-// what another waits for.
+// what another waits for, and an account that closes leaves the others larger shares.
 func (m *memory) grant() {
 	for progress := true; progress; {
 		progress = false
@@ -205,7 +208,7 @@ func (m *memory) grant() {
 			if len(a.waiting) > 0 {
 				m.waiting = append(m.waiting, a)
 			} else {
-				m.close(a)
+				progress = m.close(a) || progress
 			}
 		}
 		clear(waiting[len(m.waiting):])

@@ -134,6 +134,44 @@ func TestAccountIsTheCallersOrTheConnections(t *testing.T) {
 	}
 }
 
+// TestSharesOfThoseWhoLeave: one who gives up waiting makes the shares of the others
+// larger, and who fits into the larger one need not wait any more.
+func TestSharesOfThoseWhoLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kib = 1 << 10
+		m := newMemory(memoryBounds{account: 220 * kib, all: 250 * kib, patience: time.Minute}, errAnswersNotRead)
+		take := func(ctx context.Context, size int) *reservation {
+			room, err := m.reserve(ctx, size)
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+			return room
+		}
+		large, small := take(from("large"), 200*kib), take(from("small"), 20*kib)
+		start := time.Now()
+		var waited time.Duration
+		go func() {
+			take(from("waits"), 120*kib).release()
+			waited = time.Since(start)
+		}()
+		synctest.Wait()
+		hasty, leave := context.WithCancel(from("hasty"))
+		go take(hasty, 200*kib)
+		synctest.Wait()
+		small.release()
+		time.Sleep(time.Second)
+		leave()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		large.release()
+		synctest.Wait()
+		if waited != time.Second {
+			t.Errorf("waited %v; there was room after 1s", waited)
+		}
+	})
+}
+
 // TestFreedRoomIsPassedOn: what one account has freed goes to another that waits for
 // it, at once, and not to whoever asks next.
 func TestFreedRoomIsPassedOn(t *testing.T) {
