@@ -90,6 +90,7 @@ func TestTargets(t *testing.T) {
 		{"createNetworkSwitchAccessPolicy", "", `{"radiusServers":[{"organizationRadiusServerId":"42"}]}`, nil, false},
 		{"bindAdministeredLicensingSubscriptionSubscription", "", `{"networks":[{"id":"N_2"}],"deviceSerial":"Q"}`, []target{{apiv1.NamedOwner_KIND_NETWORK, "N_2"}, {apiv1.NamedOwner_KIND_DEVICE, "Q"}}, false},
 		{"updateNetwork", "", `{"organizationId":null}`, nil, false},
+		{"updateNetwork", "", `{"organizationId":670000000000000123}`, []target{{apiv1.NamedOwner_KIND_ORGANIZATION, "670000000000000123"}}, false},
 		{"updateNetwork", "", `{"organizationId":{"$gt":true}}`, []target{{apiv1.NamedOwner_KIND_ORGANIZATION, "true"}}, false},
 		{"updateNetwork", "", `organizationId=2`, nil, true},
 		{"updateNetwork", "", `{} {"organizationId":"2"}`, nil, true},

@@ -257,6 +257,23 @@ func TestWriteWithUnknownOutcomeStaysSo(t *testing.T) {
 	})
 }
 
+// TestAReadThatWaitsAgainEndsAsTheWaitDoes, and tells what its attempt has met.
+func TestAReadThatWaitsAgainEndsAsTheWaitDoes(t *testing.T) {
+	d := &fakeDashboard{}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		d.answer = func(*dashboard.Request) *dashboard.Result { // the next attempt has to wait
+			b.lanes.Owe("1", 20)
+			return status(500, "ouch")
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		_, err := b.Do(ctx, read("1", 1))
+		if f := fault.As(err); f == nil || f.Kind != fault.Cancelled || len(f.Attempts) != 1 || f.HTTPStatus != 500 {
+			t.Errorf("%+v", f)
+		}
+	}, func(c *Config) { c.Budgets.Rate, c.Budgets.Burst = 0.1, 1 })
+}
+
 // TestAnEarlierAttemptMayHaveBeenExecuted: the caller is told so where the last one
 // surely was not.
 func TestAnEarlierAttemptMayHaveBeenExecuted(t *testing.T) {

@@ -178,7 +178,7 @@ func (ls *Lanes) cautious(credential string) *lane {
 // so one slot is kept back where there are several.
 func (ls *Lanes) operation(o *apiv1.Operation, parameter string) *lane {
 	limit := o.GetLimit()
-	if limit.GetRequests() <= 0 || limit.GetSeconds() <= 0 {
+	if limit == nil {
 		return nil
 	}
 	k := laneKey{kind: operationLane, id: parameter, detail: o.GetId()}

@@ -286,18 +286,6 @@ func TestABudgetIsNotOverrunAfterAnothersStop(t *testing.T) {
 	}
 }
 
-// TestDebtsPayTheOrganizationAlone: the look-up that they are for has paid the address.
-func TestDebtsPayTheOrganizationAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ls := lanesOf(t, func(c *Config) { c.AddressRate = 0.001 }) // what it has paid stays paid
-		ls.Owe("1", 12)                                             // more than the burst of 8: four of them wait
-		pause(t.Context(), time.Second)
-		if o, a := ls.Budget("1"), ls.Budget(""); o.Tokens < 5.9 || o.Tokens > 6.1 || a.Tokens < a.Burst-1e-6 {
-			t.Errorf("the organization has %.2f tokens, the address %.2f of %v", o.Tokens, a.Tokens, a.Burst)
-		}
-	})
-}
-
 // TestNothingBeginsAfterClose: what comes too late is told so, and not run.
 func TestNothingBeginsAfterClose(t *testing.T) {
 	t.Parallel()

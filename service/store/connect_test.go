@@ -110,7 +110,8 @@ func TestSentinel(t *testing.T) {
 	if err := client.Set(t.Context(), "k", "v", time.Minute).Err(); err != nil {
 		t.Fatal(err)
 	}
-	direct := connect(t, Config{Addresses: []string{s.Address()}, Database: 5, Credentials: password("", "of the server")})
+	direct := goredis.NewClient(&goredis.Options{Addr: s.Address(), DB: 5, Password: "of the server"})
+	defer func() { _ = direct.Close() }()
 	if v, err := direct.Get(t.Context(), "k").Result(); v != "v" {
 		t.Errorf("database 5 has %q, %v", v, err)
 	}
