@@ -115,6 +115,10 @@ func TestRulesHoldForTheBrokersOwnRPCs(t *testing.T) {
 			_, err := h.own.GetUpstreamHealth(ctx, &brokerv1.GetUpstreamHealthRequest{OrganizationId: o})
 			return err
 		},
+		"GetUsage": func(ctx context.Context, o string) error {
+			_, err := h.own.GetUsage(ctx, &brokerv1.GetUsageRequest{OrganizationId: o})
+			return err
+		},
 		"WatchBudgets": func(ctx context.Context, o string) error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
@@ -145,7 +149,25 @@ func TestRulesHoldForTheBrokersOwnRPCs(t *testing.T) {
 			t.Errorf("%s of all as billing: %v", what, err)
 		}
 	}
-	_, err := h.own.Call(as(orders), &brokerv1.CallRequest{Method: "GET", Path: "/organizations/" + theirs})
+	if _, err := h.call(as(orders), t, "getOrganization", map[string]any{"organization_id": mine}); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := h.own.GetUsage(as(billing), &brokerv1.GetUsageRequest{GroupBy: []brokerv1.UsageGroup{brokerv1.UsageGroup_USAGE_GROUP_CALLER}})
+	if err != nil || len(whole.GetRows()) != 2 {
+		t.Fatalf("usage of all as billing: %v %v", whole, err)
+	}
+	seen := 0
+	for _, r := range whole.GetRows() {
+		if _, err := h.own.GetUsage(as(orders), &brokerv1.GetUsageRequest{Caller: r.GetCaller()}); err == nil {
+			seen++
+		} else {
+			wantCode(t, "usage of another caller", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
+		}
+	}
+	if seen != 1 {
+		t.Errorf("orders may see the usage of %d callers, want its own", seen)
+	}
+	_, err = h.own.Call(as(orders), &brokerv1.CallRequest{Method: "GET", Path: "/organizations/" + theirs})
 	wantCode(t, "Call for another organization", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")
 	_, err = h.own.ExplainCall(as(orders), &brokerv1.ExplainCallRequest{Method: "GET", Path: "/organizations/" + theirs})
 	wantCode(t, "ExplainCall for another organization", err, codes.PermissionDenied, "CALLER_NOT_ALLOWED")

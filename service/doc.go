@@ -17,7 +17,7 @@
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
 //	batchrpc.go  BatchService: lists of writes; watchrpc.go is WatchService
 //	calls.go     BrokerService: Call, for operations without a typed RPC; budgetrpcs.go tells budgets and
-//	             what a call would cost, recordrpcs.go what has been
+//	             what a call would cost, recordrpcs.go what has been, usagerpc.go who spent it
 //	limits.go    what a client may make the server hold; connections.go, idlecalls.go and memory.go, with
 //	             messagememory.go for requests and answers, count it; docs/bounds.md lists all bounds
 //	operatorrpcs.go  OperatorService: what an operator may do, on the operator's port
@@ -35,8 +35,8 @@
 //
 // The way of a call: broker (a slot, an attempt, again or done), with hold (what an
 // operator has stopped for a time), lane (the queue in front of one budget), owner
-// (whose budget), record (what became of attempts) and dashboard (one HTTP attempt)
-// below it, and fault (what can go wrong) below all.
+// (whose budget), record (what became of attempts), usage (who spent what) and
+// dashboard (one HTTP attempt) below it, and fault (what can go wrong) below all.
 //
 // At the edge: store (the connection to the shared store), telemetry (traces and
 // logs leave the process), proxyless (gRPC told by a control plane), sandbox (a

@@ -25,6 +25,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 // A harness is the whole broker in front of a sandbox, over real connections on
@@ -90,7 +91,7 @@ func build(t testing.TB, p plan) *harness {
 	t.Cleanup(client.Close)
 	h.record = record.New(record.Config{Since: time.Now()})
 	metrics := service.NewMetrics()
-	config := broker.Config{Dashboard: client, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Record: h.record, Observer: metrics}
+	config := broker.Config{Dashboard: client, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Record: h.record, Usage: usage.New(usage.Config{}), Observer: metrics}
 	if p.broker != nil {
 		p.broker(&config)
 	}

@@ -21,11 +21,11 @@ const module = "github.com/merakibroker/merakibroker/"
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
 	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault", "service/hold",
-		"service/identity", "service/lane", "service/record", "service/transcode", "service/watch", "ratelimit", "gen"},
+		"service/identity", "service/lane", "service/record", "service/transcode", "service/usage", "service/watch", "ratelimit", "gen"},
 	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/batch":    {"service/access", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
-	"service/broker":   {"service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
+	"service/broker":   {"service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "service/usage", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.
 	"service/contract/canonical": {},
@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"service/setting":         {},
 	"service/telemetry":       {"service/setting"},
 	"service/transcode":       {"service/contract/canonical", "service/fault", "gen"},
+	"service/usage":           {},
 	"service/watch":           {"service/broker", "service/dashboard", "service/fault", "ratelimit", "gen"},
 	"ratelimit":               {},
 	"ratelimit/ratelimittest": {"ratelimit"},

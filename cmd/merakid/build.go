@@ -32,6 +32,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/setting"
 	"github.com/merakibroker/merakibroker/service/store"
 	"github.com/merakibroker/merakibroker/service/telemetry"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 // A daemon is the rooms wired together, nothing listening yet.
@@ -289,7 +290,7 @@ func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: client, Record: attempts, Holds: holds, Observer: metrics,
+		Dashboard: client, Record: attempts, Usage: usage.New(usage.Config{}), Holds: holds, Observer: metrics,
 		Budgets: lane.Config{
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,

@@ -27,6 +27,8 @@ func payerOf(c *Call, organization string) lane.Payer {
 // cannot be in time, and spends nothing on it.
 func (b *Broker) acquire(j *callState) *fault.Error {
 	operation, now := j.call.Operation.GetId(), time.Now()
+	before := j.slot.Waited()
+	defer func() { b.waited(j, j.slot.Waited()-before) }()
 	return j.slot.Acquire(j.ctx, &lane.Request{
 		Operation: operation, Path: j.call.Path, Query: j.call.Query,
 		Class: j.call.class(), Weight: j.call.weight(),

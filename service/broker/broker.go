@@ -71,25 +71,30 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	}
 	ctx, cancel := b.bounded(ctx, c)
 	defer cancel()
-	var a *Answer
-	var f *fault.Error
-	if c.Settle != nil {
-		if c, f = b.settle(ctx, c); f != nil {
-			return nil, f
-		}
-	}
-	if f = b.held(ctx, c); f != nil {
-		return nil, f
-	}
-	if c.read() {
-		a, f = b.share(ctx, c)
-	} else {
-		a, f = b.perform(&callState{ctx: ctx, call: c})
-	}
+	a, f := b.do(ctx, c)
+	b.requested(c, a, f)
 	if f != nil {
 		return nil, f
 	}
 	return a, nil
+}
+
+// do makes a call, once the caller may have it.
+func (b *Broker) do(ctx context.Context, c *Call) (*Answer, *fault.Error) {
+	if c.Settle != nil {
+		settled, f := b.settle(ctx, c)
+		if f != nil {
+			return nil, f
+		}
+		c = settled
+	}
+	if f := b.held(ctx, c); f != nil {
+		return nil, f
+	}
+	if c.read() {
+		return b.share(ctx, c)
+	}
+	return b.perform(&callState{ctx: ctx, call: c})
 }
 
 // bounded gives a call the usual deadline where it has none.
@@ -167,6 +172,7 @@ func (b *Broker) note(j *callState, a *dashboard.Result, v verdict) {
 		RequestID: a.RequestID, Host: a.Host, Error: a.Describe(),
 		Number: j.history.number, Verdict: v.String(),
 	})
+	b.attempted(j, a)
 }
 
 // crashed is the fault of a call that met a bug.

@@ -26,6 +26,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type UsageGroup int32
+
+const (
+	UsageGroup_USAGE_GROUP_UNSPECIFIED  UsageGroup = 0
+	UsageGroup_USAGE_GROUP_CALLER       UsageGroup = 1
+	UsageGroup_USAGE_GROUP_ORGANIZATION UsageGroup = 2
+	UsageGroup_USAGE_GROUP_OPERATION    UsageGroup = 3
+)
+
+// Enum value maps for UsageGroup.
+var (
+	UsageGroup_name = map[int32]string{
+		0: "USAGE_GROUP_UNSPECIFIED",
+		1: "USAGE_GROUP_CALLER",
+		2: "USAGE_GROUP_ORGANIZATION",
+		3: "USAGE_GROUP_OPERATION",
+	}
+	UsageGroup_value = map[string]int32{
+		"USAGE_GROUP_UNSPECIFIED":  0,
+		"USAGE_GROUP_CALLER":       1,
+		"USAGE_GROUP_ORGANIZATION": 2,
+		"USAGE_GROUP_OPERATION":    3,
+	}
+)
+
+func (x UsageGroup) Enum() *UsageGroup {
+	p := new(UsageGroup)
+	*p = x
+	return p
+}
+
+func (x UsageGroup) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageGroup) Descriptor() protoreflect.EnumDescriptor {
+	return file_meraki_broker_v1_broker_proto_enumTypes[0].Descriptor()
+}
+
+func (UsageGroup) Type() protoreflect.EnumType {
+	return &file_meraki_broker_v1_broker_proto_enumTypes[0]
+}
+
+func (x UsageGroup) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageGroup.Descriptor instead.
+func (UsageGroup) EnumDescriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{0}
+}
+
 type HealthVerdict int32
 
 const (
@@ -66,11 +118,11 @@ func (x HealthVerdict) String() string {
 }
 
 func (HealthVerdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_meraki_broker_v1_broker_proto_enumTypes[0].Descriptor()
+	return file_meraki_broker_v1_broker_proto_enumTypes[1].Descriptor()
 }
 
 func (HealthVerdict) Type() protoreflect.EnumType {
-	return &file_meraki_broker_v1_broker_proto_enumTypes[0]
+	return &file_meraki_broker_v1_broker_proto_enumTypes[1]
 }
 
 func (x HealthVerdict) Number() protoreflect.EnumNumber {
@@ -79,7 +131,7 @@ func (x HealthVerdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HealthVerdict.Descriptor instead.
 func (HealthVerdict) EnumDescriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{0}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{1}
 }
 
 type DriftKind int32
@@ -121,11 +173,11 @@ func (x DriftKind) String() string {
 }
 
 func (DriftKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_meraki_broker_v1_broker_proto_enumTypes[1].Descriptor()
+	return file_meraki_broker_v1_broker_proto_enumTypes[2].Descriptor()
 }
 
 func (DriftKind) Type() protoreflect.EnumType {
-	return &file_meraki_broker_v1_broker_proto_enumTypes[1]
+	return &file_meraki_broker_v1_broker_proto_enumTypes[2]
 }
 
 func (x DriftKind) Number() protoreflect.EnumNumber {
@@ -134,7 +186,7 @@ func (x DriftKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DriftKind.Descriptor instead.
 func (DriftKind) EnumDescriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{1}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{2}
 }
 
 type CallRequest struct {
@@ -1150,6 +1202,515 @@ func (x *Attempt) GetVerdict() string {
 	return ""
 }
 
+type GetUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a row stands for: each caller, each caller in each organization. Without any,
+	// the total is all there is.
+	GroupBy []UsageGroup `protobuf:"varint,1,rep,packed,name=group_by,json=groupBy,proto3,enum=meraki.broker.v1.UsageGroup" json:"group_by,omitempty"`
+	// How far back, in minutes: 1 h when absent; 24 h at the most. The minute at the
+	// beginning is counted whole, the one under way as far as it has come.
+	Span *durationpb.Duration `protobuf:"bytes,2,opt,name=span,proto3" json:"span,omitempty"`
+	// Each empty for any.
+	Caller         string `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	OrganizationId string `protobuf:"bytes,4,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	Operation      string `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Rows at the most; 100 when 0; 1000 at the most.
+	Limit         int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUsageRequest) Reset() {
+	*x = GetUsageRequest{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUsageRequest) ProtoMessage() {}
+
+func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUsageRequest.ProtoReflect.Descriptor instead.
+func (*GetUsageRequest) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetUsageRequest) GetGroupBy() []UsageGroup {
+	if x != nil {
+		return x.GroupBy
+	}
+	return nil
+}
+
+func (x *GetUsageRequest) GetSpan() *durationpb.Duration {
+	if x != nil {
+		return x.Span
+	}
+	return nil
+}
+
+func (x *GetUsageRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *GetUsageRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *GetUsageRequest) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *GetUsageRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// rows and other add up to total.
+type GetUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that spent the most attempts first, then those with the most requests.
+	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// What has no row: beyond the limit, or among the smallest of its minute, of which
+	// only the sum is kept. With a filter it holds what is known to be meant: the
+	// smallest of a minute may have been of anybody, and are left out.
+	Other *UsageFigures `protobuf:"bytes,2,opt,name=other,proto3" json:"other,omitempty"`
+	Total *UsageFigures `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	// What the figures cover: whole minutes, but for the last one. It begins later than
+	// asked for where no replica that is counted goes back as far.
+	BeginTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=begin_time,json=beginTime,proto3" json:"begin_time,omitempty"`
+	EndTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Those that are counted, the one that answers first. What a replica that was killed
+	// had counted since it was heard of last is lost.
+	Replicas []*UsageReplica `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	// Why others may be missing: the shared store is out of reach. Empty when none is.
+	Incomplete    string `protobuf:"bytes,7,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUsageResponse) Reset() {
+	*x = GetUsageResponse{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUsageResponse) ProtoMessage() {}
+
+func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUsageResponse.ProtoReflect.Descriptor instead.
+func (*GetUsageResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetUsageResponse) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetOther() *UsageFigures {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetTotal() *UsageFigures {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetBeginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BeginTime
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetReplicas() []*UsageReplica {
+	if x != nil {
+		return x.Replicas
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetIncomplete() string {
+	if x != nil {
+		return x.Incomplete
+	}
+	return ""
+}
+
+type UsageRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those that the rows are grouped by are set; empty also where it was not known.
+	Caller         string        `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	OrganizationId string        `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	Operation      string        `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	Figures        *UsageFigures `protobuf:"bytes,4,opt,name=figures,proto3" json:"figures,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UsageRow) Reset() {
+	*x = UsageRow{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageRow) ProtoMessage() {}
+
+func (x *UsageRow) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageRow.ProtoReflect.Descriptor instead.
+func (*UsageRow) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UsageRow) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *UsageRow) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *UsageRow) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *UsageRow) GetFigures() *UsageFigures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+type UsageFigures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls that reached the broker's budgets, whatever became of them.
+	Requests int64 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	// HTTP requests to the Dashboard, and 429s among their answers.
+	Attempts    int64 `protobuf:"varint,2,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	RateLimited int64 `protobuf:"varint,3,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
+	// Calls refused before anything was sent for them.
+	Refusals int64 `protobuf:"varint,4,opt,name=refusals,proto3" json:"refusals,omitempty"`
+	// Waits for a slot, and the sum of their times.
+	Waits    int64                `protobuf:"varint,5,opt,name=waits,proto3" json:"waits,omitempty"`
+	WaitTime *durationpb.Duration `protobuf:"bytes,6,opt,name=wait_time,json=waitTime,proto3" json:"wait_time,omitempty"`
+	// Bodies that callers sent, and bodies that they were answered with.
+	RequestBytes  int64          `protobuf:"varint,7,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
+	ResponseBytes int64          `protobuf:"varint,8,opt,name=response_bytes,json=responseBytes,proto3" json:"response_bytes,omitempty"`
+	Saved         *SavedRequests `protobuf:"bytes,9,opt,name=saved,proto3" json:"saved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageFigures) Reset() {
+	*x = UsageFigures{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageFigures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageFigures) ProtoMessage() {}
+
+func (x *UsageFigures) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageFigures.ProtoReflect.Descriptor instead.
+func (*UsageFigures) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UsageFigures) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetRateLimited() int64 {
+	if x != nil {
+		return x.RateLimited
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetRefusals() int64 {
+	if x != nil {
+		return x.Refusals
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetWaits() int64 {
+	if x != nil {
+		return x.Waits
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetWaitTime() *durationpb.Duration {
+	if x != nil {
+		return x.WaitTime
+	}
+	return nil
+}
+
+func (x *UsageFigures) GetRequestBytes() int64 {
+	if x != nil {
+		return x.RequestBytes
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetResponseBytes() int64 {
+	if x != nil {
+		return x.ResponseBytes
+	}
+	return 0
+}
+
+func (x *UsageFigures) GetSaved() *SavedRequests {
+	if x != nil {
+		return x.Saved
+	}
+	return nil
+}
+
+// Requests that were not needed.
+type SavedRequests struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Reads that joined one under way.
+	Shared int64 `protobuf:"varint,1,opt,name=shared,proto3" json:"shared,omitempty"`
+	// Reads that were answered from what was kept.
+	Cached int64 `protobuf:"varint,2,opt,name=cached,proto3" json:"cached,omitempty"`
+	// Writes that went in batches, less the requests of the batches.
+	Batched int64 `protobuf:"varint,3,opt,name=batched,proto3" json:"batched,omitempty"`
+	// What watchers would have asked for, each for itself, less the polls.
+	Watched       int64 `protobuf:"varint,4,opt,name=watched,proto3" json:"watched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SavedRequests) Reset() {
+	*x = SavedRequests{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SavedRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SavedRequests) ProtoMessage() {}
+
+func (x *SavedRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SavedRequests.ProtoReflect.Descriptor instead.
+func (*SavedRequests) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SavedRequests) GetShared() int64 {
+	if x != nil {
+		return x.Shared
+	}
+	return 0
+}
+
+func (x *SavedRequests) GetCached() int64 {
+	if x != nil {
+		return x.Cached
+	}
+	return 0
+}
+
+func (x *SavedRequests) GetBatched() int64 {
+	if x != nil {
+		return x.Batched
+	}
+	return 0
+}
+
+func (x *SavedRequests) GetWatched() int64 {
+	if x != nil {
+		return x.Watched
+	}
+	return 0
+}
+
+type UsageReplica struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Made up when the replica started.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was heard of first and last; the one that answers is heard of now.
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageReplica) Reset() {
+	*x = UsageReplica{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageReplica) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageReplica) ProtoMessage() {}
+
+func (x *UsageReplica) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageReplica.ProtoReflect.Descriptor instead.
+func (*UsageReplica) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *UsageReplica) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UsageReplica) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
+}
+
+func (x *UsageReplica) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
 type GetUpstreamHealthRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty for overall and every organization.
@@ -1160,7 +1721,7 @@ type GetUpstreamHealthRequest struct {
 
 func (x *GetUpstreamHealthRequest) Reset() {
 	*x = GetUpstreamHealthRequest{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1733,7 @@ func (x *GetUpstreamHealthRequest) String() string {
 func (*GetUpstreamHealthRequest) ProtoMessage() {}
 
 func (x *GetUpstreamHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[13]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1746,7 @@ func (x *GetUpstreamHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUpstreamHealthRequest.ProtoReflect.Descriptor instead.
 func (*GetUpstreamHealthRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{13}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetUpstreamHealthRequest) GetOrganizationId() string {
@@ -1205,7 +1766,7 @@ type UpstreamHealth struct {
 
 func (x *UpstreamHealth) Reset() {
 	*x = UpstreamHealth{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1778,7 @@ func (x *UpstreamHealth) String() string {
 func (*UpstreamHealth) ProtoMessage() {}
 
 func (x *UpstreamHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[14]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1791,7 @@ func (x *UpstreamHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamHealth.ProtoReflect.Descriptor instead.
 func (*UpstreamHealth) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{14}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpstreamHealth) GetOverall() []*HealthWindow {
@@ -1257,7 +1818,7 @@ type OrganizationHealth struct {
 
 func (x *OrganizationHealth) Reset() {
 	*x = OrganizationHealth{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1830,7 @@ func (x *OrganizationHealth) String() string {
 func (*OrganizationHealth) ProtoMessage() {}
 
 func (x *OrganizationHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[15]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1843,7 @@ func (x *OrganizationHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrganizationHealth.ProtoReflect.Descriptor instead.
 func (*OrganizationHealth) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{15}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OrganizationHealth) GetOrganizationId() string {
@@ -1322,7 +1883,7 @@ type HealthWindow struct {
 
 func (x *HealthWindow) Reset() {
 	*x = HealthWindow{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1895,7 @@ func (x *HealthWindow) String() string {
 func (*HealthWindow) ProtoMessage() {}
 
 func (x *HealthWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[16]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1908,7 @@ func (x *HealthWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthWindow.ProtoReflect.Descriptor instead.
 func (*HealthWindow) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{16}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HealthWindow) GetWindow() *durationpb.Duration {
@@ -1424,7 +1985,7 @@ type CompareTelemetryRequest struct {
 
 func (x *CompareTelemetryRequest) Reset() {
 	*x = CompareTelemetryRequest{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1997,7 @@ func (x *CompareTelemetryRequest) String() string {
 func (*CompareTelemetryRequest) ProtoMessage() {}
 
 func (x *CompareTelemetryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[17]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +2010,7 @@ func (x *CompareTelemetryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareTelemetryRequest.ProtoReflect.Descriptor instead.
 func (*CompareTelemetryRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{17}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompareTelemetryRequest) GetOrganizationId() string {
@@ -1481,7 +2042,7 @@ type CompareTelemetryResponse struct {
 
 func (x *CompareTelemetryResponse) Reset() {
 	*x = CompareTelemetryResponse{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +2054,7 @@ func (x *CompareTelemetryResponse) String() string {
 func (*CompareTelemetryResponse) ProtoMessage() {}
 
 func (x *CompareTelemetryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[18]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +2067,7 @@ func (x *CompareTelemetryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareTelemetryResponse.ProtoReflect.Descriptor instead.
 func (*CompareTelemetryResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{18}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CompareTelemetryResponse) GetCounts() []*TelemetryCount {
@@ -1563,7 +2124,7 @@ type TelemetryCount struct {
 
 func (x *TelemetryCount) Reset() {
 	*x = TelemetryCount{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +2136,7 @@ func (x *TelemetryCount) String() string {
 func (*TelemetryCount) ProtoMessage() {}
 
 func (x *TelemetryCount) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[19]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +2149,7 @@ func (x *TelemetryCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TelemetryCount.ProtoReflect.Descriptor instead.
 func (*TelemetryCount) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{19}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TelemetryCount) GetHttpStatus() int32 {
@@ -1622,7 +2183,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +2195,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[20]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +2208,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{20}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListDriftRequest) GetOperation() string {
@@ -1666,7 +2227,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +2239,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[21]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +2252,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{21}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListDriftResponse) GetItems() []*Drift {
@@ -1717,7 +2278,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +2290,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[22]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +2303,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{22}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Drift) GetOperation() string {
@@ -1876,7 +2437,50 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	" \x01(\tR\x04host\x12\x14\n" +
 	"\x05error\x18\v \x01(\tR\x05error\x12\x16\n" +
 	"\x06number\x18\f \x01(\x05R\x06number\x12\x18\n" +
-	"\averdict\x18\r \x01(\tR\averdict\"C\n" +
+	"\averdict\x18\r \x01(\tR\averdict\"\xee\x01\n" +
+	"\x0fGetUsageRequest\x127\n" +
+	"\bgroup_by\x18\x01 \x03(\x0e2\x1c.meraki.broker.v1.UsageGroupR\agroupBy\x12-\n" +
+	"\x04span\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04span\x12\x16\n" +
+	"\x06caller\x18\x03 \x01(\tR\x06caller\x12'\n" +
+	"\x0forganization_id\x18\x04 \x01(\tR\x0eorganizationId\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\tR\toperation\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\"\xfc\x02\n" +
+	"\x10GetUsageResponse\x12.\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1a.meraki.broker.v1.UsageRowR\x04rows\x124\n" +
+	"\x05other\x18\x02 \x01(\v2\x1e.meraki.broker.v1.UsageFiguresR\x05other\x124\n" +
+	"\x05total\x18\x03 \x01(\v2\x1e.meraki.broker.v1.UsageFiguresR\x05total\x129\n" +
+	"\n" +
+	"begin_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tbeginTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12:\n" +
+	"\breplicas\x18\x06 \x03(\v2\x1e.meraki.broker.v1.UsageReplicaR\breplicas\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\a \x01(\tR\n" +
+	"incomplete\"\xa3\x01\n" +
+	"\bUsageRow\x12\x16\n" +
+	"\x06caller\x18\x01 \x01(\tR\x06caller\x12'\n" +
+	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x1c\n" +
+	"\toperation\x18\x03 \x01(\tR\toperation\x128\n" +
+	"\afigures\x18\x04 \x01(\v2\x1e.meraki.broker.v1.UsageFiguresR\afigures\"\xd6\x02\n" +
+	"\fUsageFigures\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x1a\n" +
+	"\battempts\x18\x02 \x01(\x03R\battempts\x12!\n" +
+	"\frate_limited\x18\x03 \x01(\x03R\vrateLimited\x12\x1a\n" +
+	"\brefusals\x18\x04 \x01(\x03R\brefusals\x12\x14\n" +
+	"\x05waits\x18\x05 \x01(\x03R\x05waits\x126\n" +
+	"\twait_time\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bwaitTime\x12#\n" +
+	"\rrequest_bytes\x18\a \x01(\x03R\frequestBytes\x12%\n" +
+	"\x0eresponse_bytes\x18\b \x01(\x03R\rresponseBytes\x125\n" +
+	"\x05saved\x18\t \x01(\v2\x1f.meraki.broker.v1.SavedRequestsR\x05saved\"s\n" +
+	"\rSavedRequests\x12\x16\n" +
+	"\x06shared\x18\x01 \x01(\x03R\x06shared\x12\x16\n" +
+	"\x06cached\x18\x02 \x01(\x03R\x06cached\x12\x18\n" +
+	"\abatched\x18\x03 \x01(\x03R\abatched\x12\x18\n" +
+	"\awatched\x18\x04 \x01(\x03R\awatched\"\x92\x01\n" +
+	"\fUsageReplica\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\n" +
+	"first_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
+	"\tlast_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"C\n" +
 	"\x18GetUpstreamHealthRequest\x12'\n" +
 	"\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\"\x96\x01\n" +
 	"\x0eUpstreamHealth\x128\n" +
@@ -1924,7 +2528,13 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\x05count\x18\x04 \x01(\x03R\x05count\x129\n" +
 	"\n" +
 	"first_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
-	"\tlast_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime*\xa4\x01\n" +
+	"\tlast_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime*z\n" +
+	"\n" +
+	"UsageGroup\x12\x1b\n" +
+	"\x17USAGE_GROUP_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12USAGE_GROUP_CALLER\x10\x01\x12\x1c\n" +
+	"\x18USAGE_GROUP_ORGANIZATION\x10\x02\x12\x19\n" +
+	"\x15USAGE_GROUP_OPERATION\x10\x03*\xa4\x01\n" +
 	"\rHealthVerdict\x12\x1e\n" +
 	"\x1aHEALTH_VERDICT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11HEALTH_VERDICT_OK\x10\x01\x12\x1a\n" +
@@ -1935,13 +2545,14 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\x16DRIFT_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18DRIFT_KIND_UNKNOWN_FIELD\x10\x01\x12\x18\n" +
 	"\x14DRIFT_KIND_CONVERTED\x10\x02\x12\x17\n" +
-	"\x13DRIFT_KIND_LEFT_OUT\x10\x032\xe1\x05\n" +
+	"\x13DRIFT_KIND_LEFT_OUT\x10\x032\xb4\x06\n" +
 	"\rBrokerService\x12E\n" +
 	"\x04Call\x12\x1d.meraki.broker.v1.CallRequest\x1a\x1e.meraki.broker.v1.CallResponse\x12I\n" +
 	"\tGetBudget\x12\".meraki.broker.v1.GetBudgetRequest\x1a\x18.meraki.broker.v1.Budget\x12_\n" +
 	"\fWatchBudgets\x12%.meraki.broker.v1.WatchBudgetsRequest\x1a&.meraki.broker.v1.WatchBudgetsResponse0\x01\x12Z\n" +
 	"\vExplainCall\x12$.meraki.broker.v1.ExplainCallRequest\x1a%.meraki.broker.v1.ExplainCallResponse\x12]\n" +
-	"\fListAttempts\x12%.meraki.broker.v1.ListAttemptsRequest\x1a&.meraki.broker.v1.ListAttemptsResponse\x12a\n" +
+	"\fListAttempts\x12%.meraki.broker.v1.ListAttemptsRequest\x1a&.meraki.broker.v1.ListAttemptsResponse\x12Q\n" +
+	"\bGetUsage\x12!.meraki.broker.v1.GetUsageRequest\x1a\".meraki.broker.v1.GetUsageResponse\x12a\n" +
 	"\x11GetUpstreamHealth\x12*.meraki.broker.v1.GetUpstreamHealthRequest\x1a .meraki.broker.v1.UpstreamHealth\x12i\n" +
 	"\x10CompareTelemetry\x12).meraki.broker.v1.CompareTelemetryRequest\x1a*.meraki.broker.v1.CompareTelemetryResponse\x12T\n" +
 	"\tListDrift\x12\".meraki.broker.v1.ListDriftRequest\x1a#.meraki.broker.v1.ListDriftResponseB{\n" +
@@ -1959,89 +2570,111 @@ func file_meraki_broker_v1_broker_proto_rawDescGZIP() []byte {
 	return file_meraki_broker_v1_broker_proto_rawDescData
 }
 
-var file_meraki_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meraki_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_meraki_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_meraki_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_meraki_broker_v1_broker_proto_goTypes = []any{
-	(HealthVerdict)(0),               // 0: meraki.broker.v1.HealthVerdict
-	(DriftKind)(0),                   // 1: meraki.broker.v1.DriftKind
-	(*CallRequest)(nil),              // 2: meraki.broker.v1.CallRequest
-	(*QueryParameter)(nil),           // 3: meraki.broker.v1.QueryParameter
-	(*CallResponse)(nil),             // 4: meraki.broker.v1.CallResponse
-	(*GetBudgetRequest)(nil),         // 5: meraki.broker.v1.GetBudgetRequest
-	(*Budget)(nil),                   // 6: meraki.broker.v1.Budget
-	(*ClassState)(nil),               // 7: meraki.broker.v1.ClassState
-	(*WatchBudgetsRequest)(nil),      // 8: meraki.broker.v1.WatchBudgetsRequest
-	(*WatchBudgetsResponse)(nil),     // 9: meraki.broker.v1.WatchBudgetsResponse
-	(*ExplainCallRequest)(nil),       // 10: meraki.broker.v1.ExplainCallRequest
-	(*ExplainCallResponse)(nil),      // 11: meraki.broker.v1.ExplainCallResponse
-	(*ListAttemptsRequest)(nil),      // 12: meraki.broker.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 13: meraki.broker.v1.ListAttemptsResponse
-	(*Attempt)(nil),                  // 14: meraki.broker.v1.Attempt
-	(*GetUpstreamHealthRequest)(nil), // 15: meraki.broker.v1.GetUpstreamHealthRequest
-	(*UpstreamHealth)(nil),           // 16: meraki.broker.v1.UpstreamHealth
-	(*OrganizationHealth)(nil),       // 17: meraki.broker.v1.OrganizationHealth
-	(*HealthWindow)(nil),             // 18: meraki.broker.v1.HealthWindow
-	(*CompareTelemetryRequest)(nil),  // 19: meraki.broker.v1.CompareTelemetryRequest
-	(*CompareTelemetryResponse)(nil), // 20: meraki.broker.v1.CompareTelemetryResponse
-	(*TelemetryCount)(nil),           // 21: meraki.broker.v1.TelemetryCount
-	(*ListDriftRequest)(nil),         // 22: meraki.broker.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),        // 23: meraki.broker.v1.ListDriftResponse
-	(*Drift)(nil),                    // 24: meraki.broker.v1.Drift
-	(*timestamppb.Timestamp)(nil),    // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
-	(Outcome)(0),                     // 27: meraki.broker.v1.Outcome
+	(UsageGroup)(0),                  // 0: meraki.broker.v1.UsageGroup
+	(HealthVerdict)(0),               // 1: meraki.broker.v1.HealthVerdict
+	(DriftKind)(0),                   // 2: meraki.broker.v1.DriftKind
+	(*CallRequest)(nil),              // 3: meraki.broker.v1.CallRequest
+	(*QueryParameter)(nil),           // 4: meraki.broker.v1.QueryParameter
+	(*CallResponse)(nil),             // 5: meraki.broker.v1.CallResponse
+	(*GetBudgetRequest)(nil),         // 6: meraki.broker.v1.GetBudgetRequest
+	(*Budget)(nil),                   // 7: meraki.broker.v1.Budget
+	(*ClassState)(nil),               // 8: meraki.broker.v1.ClassState
+	(*WatchBudgetsRequest)(nil),      // 9: meraki.broker.v1.WatchBudgetsRequest
+	(*WatchBudgetsResponse)(nil),     // 10: meraki.broker.v1.WatchBudgetsResponse
+	(*ExplainCallRequest)(nil),       // 11: meraki.broker.v1.ExplainCallRequest
+	(*ExplainCallResponse)(nil),      // 12: meraki.broker.v1.ExplainCallResponse
+	(*ListAttemptsRequest)(nil),      // 13: meraki.broker.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 14: meraki.broker.v1.ListAttemptsResponse
+	(*Attempt)(nil),                  // 15: meraki.broker.v1.Attempt
+	(*GetUsageRequest)(nil),          // 16: meraki.broker.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),         // 17: meraki.broker.v1.GetUsageResponse
+	(*UsageRow)(nil),                 // 18: meraki.broker.v1.UsageRow
+	(*UsageFigures)(nil),             // 19: meraki.broker.v1.UsageFigures
+	(*SavedRequests)(nil),            // 20: meraki.broker.v1.SavedRequests
+	(*UsageReplica)(nil),             // 21: meraki.broker.v1.UsageReplica
+	(*GetUpstreamHealthRequest)(nil), // 22: meraki.broker.v1.GetUpstreamHealthRequest
+	(*UpstreamHealth)(nil),           // 23: meraki.broker.v1.UpstreamHealth
+	(*OrganizationHealth)(nil),       // 24: meraki.broker.v1.OrganizationHealth
+	(*HealthWindow)(nil),             // 25: meraki.broker.v1.HealthWindow
+	(*CompareTelemetryRequest)(nil),  // 26: meraki.broker.v1.CompareTelemetryRequest
+	(*CompareTelemetryResponse)(nil), // 27: meraki.broker.v1.CompareTelemetryResponse
+	(*TelemetryCount)(nil),           // 28: meraki.broker.v1.TelemetryCount
+	(*ListDriftRequest)(nil),         // 29: meraki.broker.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),        // 30: meraki.broker.v1.ListDriftResponse
+	(*Drift)(nil),                    // 31: meraki.broker.v1.Drift
+	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 33: google.protobuf.Duration
+	(Outcome)(0),                     // 34: meraki.broker.v1.Outcome
 }
 var file_meraki_broker_v1_broker_proto_depIdxs = []int32{
-	3,  // 0: meraki.broker.v1.CallRequest.query:type_name -> meraki.broker.v1.QueryParameter
-	3,  // 1: meraki.broker.v1.CallResponse.next_query:type_name -> meraki.broker.v1.QueryParameter
-	7,  // 2: meraki.broker.v1.Budget.classes:type_name -> meraki.broker.v1.ClassState
-	25, // 3: meraki.broker.v1.Budget.stopped_until:type_name -> google.protobuf.Timestamp
-	26, // 4: meraki.broker.v1.ClassState.oldest:type_name -> google.protobuf.Duration
-	26, // 5: meraki.broker.v1.WatchBudgetsRequest.interval:type_name -> google.protobuf.Duration
-	6,  // 6: meraki.broker.v1.WatchBudgetsResponse.budgets:type_name -> meraki.broker.v1.Budget
-	26, // 7: meraki.broker.v1.ExplainCallResponse.wait:type_name -> google.protobuf.Duration
-	26, // 8: meraki.broker.v1.ExplainCallResponse.service_time:type_name -> google.protobuf.Duration
-	7,  // 9: meraki.broker.v1.ExplainCallResponse.behind:type_name -> meraki.broker.v1.ClassState
-	27, // 10: meraki.broker.v1.ListAttemptsRequest.outcome:type_name -> meraki.broker.v1.Outcome
-	25, // 11: meraki.broker.v1.ListAttemptsRequest.before:type_name -> google.protobuf.Timestamp
-	14, // 12: meraki.broker.v1.ListAttemptsResponse.items:type_name -> meraki.broker.v1.Attempt
-	25, // 13: meraki.broker.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	26, // 14: meraki.broker.v1.Attempt.duration:type_name -> google.protobuf.Duration
-	27, // 15: meraki.broker.v1.Attempt.outcome:type_name -> meraki.broker.v1.Outcome
-	18, // 16: meraki.broker.v1.UpstreamHealth.overall:type_name -> meraki.broker.v1.HealthWindow
-	17, // 17: meraki.broker.v1.UpstreamHealth.organizations:type_name -> meraki.broker.v1.OrganizationHealth
-	18, // 18: meraki.broker.v1.OrganizationHealth.windows:type_name -> meraki.broker.v1.HealthWindow
-	26, // 19: meraki.broker.v1.HealthWindow.window:type_name -> google.protobuf.Duration
-	0,  // 20: meraki.broker.v1.HealthWindow.verdict:type_name -> meraki.broker.v1.HealthVerdict
-	26, // 21: meraki.broker.v1.CompareTelemetryRequest.window:type_name -> google.protobuf.Duration
-	21, // 22: meraki.broker.v1.CompareTelemetryResponse.counts:type_name -> meraki.broker.v1.TelemetryCount
-	25, // 23: meraki.broker.v1.CompareTelemetryResponse.start_time:type_name -> google.protobuf.Timestamp
-	25, // 24: meraki.broker.v1.CompareTelemetryResponse.end_time:type_name -> google.protobuf.Timestamp
-	24, // 25: meraki.broker.v1.ListDriftResponse.items:type_name -> meraki.broker.v1.Drift
-	1,  // 26: meraki.broker.v1.Drift.kind:type_name -> meraki.broker.v1.DriftKind
-	25, // 27: meraki.broker.v1.Drift.first_time:type_name -> google.protobuf.Timestamp
-	25, // 28: meraki.broker.v1.Drift.last_time:type_name -> google.protobuf.Timestamp
-	2,  // 29: meraki.broker.v1.BrokerService.Call:input_type -> meraki.broker.v1.CallRequest
-	5,  // 30: meraki.broker.v1.BrokerService.GetBudget:input_type -> meraki.broker.v1.GetBudgetRequest
-	8,  // 31: meraki.broker.v1.BrokerService.WatchBudgets:input_type -> meraki.broker.v1.WatchBudgetsRequest
-	10, // 32: meraki.broker.v1.BrokerService.ExplainCall:input_type -> meraki.broker.v1.ExplainCallRequest
-	12, // 33: meraki.broker.v1.BrokerService.ListAttempts:input_type -> meraki.broker.v1.ListAttemptsRequest
-	15, // 34: meraki.broker.v1.BrokerService.GetUpstreamHealth:input_type -> meraki.broker.v1.GetUpstreamHealthRequest
-	19, // 35: meraki.broker.v1.BrokerService.CompareTelemetry:input_type -> meraki.broker.v1.CompareTelemetryRequest
-	22, // 36: meraki.broker.v1.BrokerService.ListDrift:input_type -> meraki.broker.v1.ListDriftRequest
-	4,  // 37: meraki.broker.v1.BrokerService.Call:output_type -> meraki.broker.v1.CallResponse
-	6,  // 38: meraki.broker.v1.BrokerService.GetBudget:output_type -> meraki.broker.v1.Budget
-	9,  // 39: meraki.broker.v1.BrokerService.WatchBudgets:output_type -> meraki.broker.v1.WatchBudgetsResponse
-	11, // 40: meraki.broker.v1.BrokerService.ExplainCall:output_type -> meraki.broker.v1.ExplainCallResponse
-	13, // 41: meraki.broker.v1.BrokerService.ListAttempts:output_type -> meraki.broker.v1.ListAttemptsResponse
-	16, // 42: meraki.broker.v1.BrokerService.GetUpstreamHealth:output_type -> meraki.broker.v1.UpstreamHealth
-	20, // 43: meraki.broker.v1.BrokerService.CompareTelemetry:output_type -> meraki.broker.v1.CompareTelemetryResponse
-	23, // 44: meraki.broker.v1.BrokerService.ListDrift:output_type -> meraki.broker.v1.ListDriftResponse
-	37, // [37:45] is the sub-list for method output_type
-	29, // [29:37] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	4,  // 0: meraki.broker.v1.CallRequest.query:type_name -> meraki.broker.v1.QueryParameter
+	4,  // 1: meraki.broker.v1.CallResponse.next_query:type_name -> meraki.broker.v1.QueryParameter
+	8,  // 2: meraki.broker.v1.Budget.classes:type_name -> meraki.broker.v1.ClassState
+	32, // 3: meraki.broker.v1.Budget.stopped_until:type_name -> google.protobuf.Timestamp
+	33, // 4: meraki.broker.v1.ClassState.oldest:type_name -> google.protobuf.Duration
+	33, // 5: meraki.broker.v1.WatchBudgetsRequest.interval:type_name -> google.protobuf.Duration
+	7,  // 6: meraki.broker.v1.WatchBudgetsResponse.budgets:type_name -> meraki.broker.v1.Budget
+	33, // 7: meraki.broker.v1.ExplainCallResponse.wait:type_name -> google.protobuf.Duration
+	33, // 8: meraki.broker.v1.ExplainCallResponse.service_time:type_name -> google.protobuf.Duration
+	8,  // 9: meraki.broker.v1.ExplainCallResponse.behind:type_name -> meraki.broker.v1.ClassState
+	34, // 10: meraki.broker.v1.ListAttemptsRequest.outcome:type_name -> meraki.broker.v1.Outcome
+	32, // 11: meraki.broker.v1.ListAttemptsRequest.before:type_name -> google.protobuf.Timestamp
+	15, // 12: meraki.broker.v1.ListAttemptsResponse.items:type_name -> meraki.broker.v1.Attempt
+	32, // 13: meraki.broker.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	33, // 14: meraki.broker.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	34, // 15: meraki.broker.v1.Attempt.outcome:type_name -> meraki.broker.v1.Outcome
+	0,  // 16: meraki.broker.v1.GetUsageRequest.group_by:type_name -> meraki.broker.v1.UsageGroup
+	33, // 17: meraki.broker.v1.GetUsageRequest.span:type_name -> google.protobuf.Duration
+	18, // 18: meraki.broker.v1.GetUsageResponse.rows:type_name -> meraki.broker.v1.UsageRow
+	19, // 19: meraki.broker.v1.GetUsageResponse.other:type_name -> meraki.broker.v1.UsageFigures
+	19, // 20: meraki.broker.v1.GetUsageResponse.total:type_name -> meraki.broker.v1.UsageFigures
+	32, // 21: meraki.broker.v1.GetUsageResponse.begin_time:type_name -> google.protobuf.Timestamp
+	32, // 22: meraki.broker.v1.GetUsageResponse.end_time:type_name -> google.protobuf.Timestamp
+	21, // 23: meraki.broker.v1.GetUsageResponse.replicas:type_name -> meraki.broker.v1.UsageReplica
+	19, // 24: meraki.broker.v1.UsageRow.figures:type_name -> meraki.broker.v1.UsageFigures
+	33, // 25: meraki.broker.v1.UsageFigures.wait_time:type_name -> google.protobuf.Duration
+	20, // 26: meraki.broker.v1.UsageFigures.saved:type_name -> meraki.broker.v1.SavedRequests
+	32, // 27: meraki.broker.v1.UsageReplica.first_time:type_name -> google.protobuf.Timestamp
+	32, // 28: meraki.broker.v1.UsageReplica.last_time:type_name -> google.protobuf.Timestamp
+	25, // 29: meraki.broker.v1.UpstreamHealth.overall:type_name -> meraki.broker.v1.HealthWindow
+	24, // 30: meraki.broker.v1.UpstreamHealth.organizations:type_name -> meraki.broker.v1.OrganizationHealth
+	25, // 31: meraki.broker.v1.OrganizationHealth.windows:type_name -> meraki.broker.v1.HealthWindow
+	33, // 32: meraki.broker.v1.HealthWindow.window:type_name -> google.protobuf.Duration
+	1,  // 33: meraki.broker.v1.HealthWindow.verdict:type_name -> meraki.broker.v1.HealthVerdict
+	33, // 34: meraki.broker.v1.CompareTelemetryRequest.window:type_name -> google.protobuf.Duration
+	28, // 35: meraki.broker.v1.CompareTelemetryResponse.counts:type_name -> meraki.broker.v1.TelemetryCount
+	32, // 36: meraki.broker.v1.CompareTelemetryResponse.start_time:type_name -> google.protobuf.Timestamp
+	32, // 37: meraki.broker.v1.CompareTelemetryResponse.end_time:type_name -> google.protobuf.Timestamp
+	31, // 38: meraki.broker.v1.ListDriftResponse.items:type_name -> meraki.broker.v1.Drift
+	2,  // 39: meraki.broker.v1.Drift.kind:type_name -> meraki.broker.v1.DriftKind
+	32, // 40: meraki.broker.v1.Drift.first_time:type_name -> google.protobuf.Timestamp
+	32, // 41: meraki.broker.v1.Drift.last_time:type_name -> google.protobuf.Timestamp
+	3,  // 42: meraki.broker.v1.BrokerService.Call:input_type -> meraki.broker.v1.CallRequest
+	6,  // 43: meraki.broker.v1.BrokerService.GetBudget:input_type -> meraki.broker.v1.GetBudgetRequest
+	9,  // 44: meraki.broker.v1.BrokerService.WatchBudgets:input_type -> meraki.broker.v1.WatchBudgetsRequest
+	11, // 45: meraki.broker.v1.BrokerService.ExplainCall:input_type -> meraki.broker.v1.ExplainCallRequest
+	13, // 46: meraki.broker.v1.BrokerService.ListAttempts:input_type -> meraki.broker.v1.ListAttemptsRequest
+	16, // 47: meraki.broker.v1.BrokerService.GetUsage:input_type -> meraki.broker.v1.GetUsageRequest
+	22, // 48: meraki.broker.v1.BrokerService.GetUpstreamHealth:input_type -> meraki.broker.v1.GetUpstreamHealthRequest
+	26, // 49: meraki.broker.v1.BrokerService.CompareTelemetry:input_type -> meraki.broker.v1.CompareTelemetryRequest
+	29, // 50: meraki.broker.v1.BrokerService.ListDrift:input_type -> meraki.broker.v1.ListDriftRequest
+	5,  // 51: meraki.broker.v1.BrokerService.Call:output_type -> meraki.broker.v1.CallResponse
+	7,  // 52: meraki.broker.v1.BrokerService.GetBudget:output_type -> meraki.broker.v1.Budget
+	10, // 53: meraki.broker.v1.BrokerService.WatchBudgets:output_type -> meraki.broker.v1.WatchBudgetsResponse
+	12, // 54: meraki.broker.v1.BrokerService.ExplainCall:output_type -> meraki.broker.v1.ExplainCallResponse
+	14, // 55: meraki.broker.v1.BrokerService.ListAttempts:output_type -> meraki.broker.v1.ListAttemptsResponse
+	17, // 56: meraki.broker.v1.BrokerService.GetUsage:output_type -> meraki.broker.v1.GetUsageResponse
+	23, // 57: meraki.broker.v1.BrokerService.GetUpstreamHealth:output_type -> meraki.broker.v1.UpstreamHealth
+	27, // 58: meraki.broker.v1.BrokerService.CompareTelemetry:output_type -> meraki.broker.v1.CompareTelemetryResponse
+	30, // 59: meraki.broker.v1.BrokerService.ListDrift:output_type -> meraki.broker.v1.ListDriftResponse
+	51, // [51:60] is the sub-list for method output_type
+	42, // [42:51] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_meraki_broker_v1_broker_proto_init() }
@@ -2055,8 +2688,8 @@ func file_meraki_broker_v1_broker_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_broker_v1_broker_proto_rawDesc), len(file_meraki_broker_v1_broker_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   23,
+			NumEnums:      3,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

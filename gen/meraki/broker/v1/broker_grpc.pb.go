@@ -27,6 +27,7 @@ const (
 	BrokerService_WatchBudgets_FullMethodName      = "/meraki.broker.v1.BrokerService/WatchBudgets"
 	BrokerService_ExplainCall_FullMethodName       = "/meraki.broker.v1.BrokerService/ExplainCall"
 	BrokerService_ListAttempts_FullMethodName      = "/meraki.broker.v1.BrokerService/ListAttempts"
+	BrokerService_GetUsage_FullMethodName          = "/meraki.broker.v1.BrokerService/GetUsage"
 	BrokerService_GetUpstreamHealth_FullMethodName = "/meraki.broker.v1.BrokerService/GetUpstreamHealth"
 	BrokerService_CompareTelemetry_FullMethodName  = "/meraki.broker.v1.BrokerService/CompareTelemetry"
 	BrokerService_ListDrift_FullMethodName         = "/meraki.broker.v1.BrokerService/ListDrift"
@@ -48,6 +49,9 @@ type BrokerServiceClient interface {
 	ExplainCall(ctx context.Context, in *ExplainCallRequest, opts ...grpc.CallOption) (*ExplainCallResponse, error)
 	// Attempts of the recent past, newest first.
 	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
+	// Who spent what in the past day, by caller, organization and operation, of all
+	// replicas together.
+	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
 	// How well the Dashboard has been answering, with a verdict.
 	GetUpstreamHealth(ctx context.Context, in *GetUpstreamHealthRequest, opts ...grpc.CallOption) (*UpstreamHealth, error)
 	// The broker's counts beside the vendor's own telemetry: the difference is
@@ -124,6 +128,16 @@ func (c *brokerServiceClient) ListAttempts(ctx context.Context, in *ListAttempts
 	return out, nil
 }
 
+func (c *brokerServiceClient) GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetUsageResponse)
+	err := c.cc.Invoke(ctx, BrokerService_GetUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *brokerServiceClient) GetUpstreamHealth(ctx context.Context, in *GetUpstreamHealthRequest, opts ...grpc.CallOption) (*UpstreamHealth, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpstreamHealth)
@@ -170,6 +184,9 @@ type BrokerServiceServer interface {
 	ExplainCall(context.Context, *ExplainCallRequest) (*ExplainCallResponse, error)
 	// Attempts of the recent past, newest first.
 	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
+	// Who spent what in the past day, by caller, organization and operation, of all
+	// replicas together.
+	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
 	// How well the Dashboard has been answering, with a verdict.
 	GetUpstreamHealth(context.Context, *GetUpstreamHealthRequest) (*UpstreamHealth, error)
 	// The broker's counts beside the vendor's own telemetry: the difference is
@@ -201,6 +218,9 @@ func (UnimplementedBrokerServiceServer) ExplainCall(context.Context, *ExplainCal
 }
 func (UnimplementedBrokerServiceServer) ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAttempts not implemented")
+}
+func (UnimplementedBrokerServiceServer) GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetUsage not implemented")
 }
 func (UnimplementedBrokerServiceServer) GetUpstreamHealth(context.Context, *GetUpstreamHealthRequest) (*UpstreamHealth, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUpstreamHealth not implemented")
@@ -315,6 +335,24 @@ func _BrokerService_ListAttempts_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BrokerService_GetUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServiceServer).GetUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BrokerService_GetUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServiceServer).GetUsage(ctx, req.(*GetUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BrokerService_GetUpstreamHealth_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetUpstreamHealthRequest)
 	if err := dec(in); err != nil {
@@ -391,6 +429,10 @@ var BrokerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAttempts",
 			Handler:    _BrokerService_ListAttempts_Handler,
+		},
+		{
+			MethodName: "GetUsage",
+			Handler:    _BrokerService_GetUsage_Handler,
 		},
 		{
 			MethodName: "GetUpstreamHealth",
