@@ -237,7 +237,7 @@ func (b *Broker) feedback(now time.Time, j *callState, a *dashboard.Result, v ve
 	j.slot.Report(now, lane.Result{
 		OK:       a.Outcome == fault.OK,
 		Answered: a.Status >= 200 && a.Status <= 500 && a.Outcome != fault.Limited,
-		Stop:     v.stop, Own: v.own,
+		Stop:     v.stop, Own: v.own, Nameless: v.nameless,
 	})
 	if busy(j.call.Operation.GetId(), a) == reasonBatches {
 		b.gates.hold(now, j.organization)

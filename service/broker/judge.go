@@ -102,6 +102,10 @@ type verdict struct {
 	// own: as far as the answer tells, the limit that was hit is the operation's
 	// own, not the organization's.
 	own bool
+	// nameless: a 429 that neither names the organization nor says when to come back,
+	// as the API's own does. The proxy before the API gives one to an address that
+	// sends too much.
+	nameless bool
 	// late: the call would make another attempt if it had the time.
 	late bool
 	// charged: the retry budget pays for the next attempt.
@@ -138,6 +142,7 @@ func judge(j judgement) verdict {
 		stop := limitedWait(a.RetryAfter, j.random)
 		v := j.again(stop, "rate limited")
 		v.after, v.stop, v.own = 0, stop, ownLimit(j.call.Operation, a.Messages)
+		v.nameless = !v.own && !a.HasRetryAfter && !said(a.Messages, "organization")
 		return v
 	}
 	if why := busy(j.call.Operation.GetId(), a); why != "" {

@@ -281,6 +281,28 @@ func TestOwnLimit(t *testing.T) {
 	}
 }
 
+// TestNameless: the API's own 429 names its limit or says when to come back; the one of
+// the proxy before it, which limits addresses, does neither.
+func TestNameless(t *testing.T) {
+	t.Parallel()
+	html, json := []string{"429 Too Many Requests"}, []string{"API rate limit exceeded for organization"}
+	for _, row := range []struct {
+		answer dashboard.Result
+		want   bool
+	}{
+		{dashboard.Result{Messages: html}, true},
+		{dashboard.Result{}, true},
+		{dashboard.Result{Messages: json, HasRetryAfter: true, RetryAfter: time.Second}, false},
+		{dashboard.Result{Messages: json}, false},
+		{dashboard.Result{Messages: html, HasRetryAfter: true}, false},
+	} {
+		row.answer.Outcome, row.answer.Status = fault.Limited, 429
+		if v := judge(judgementOf(&judgedCalls[0].call, row.answer, 1, time.Minute)); v.nameless != row.want || v.stop <= 0 {
+			t.Errorf("%+v: nameless %v, stopped for %v", row.answer, v.nameless, v.stop)
+		}
+	}
+}
+
 func TestRedirectsEnd(t *testing.T) {
 	t.Parallel()
 	read := &judgedCalls[0].call

@@ -14,12 +14,11 @@ type Config struct {
 	// Scheduler holds the budgets of organizations, of operations with a limit
 	// of their own, and of credentials whose calls have no known owner.
 	Scheduler ratelimit.Scheduler
-	// Address holds the budget of the egress address. Nil for one of this
-	// process's own: right where each replica leaves through an address of its
-	// own. Replicas behind one address share it by giving Scheduler here, at a
-	// second round trip to the store for each attempt, or each have a part of
-	// AddressRate.
-	Address  ratelimit.Scheduler
+	// Egress names the address through which several replicas leave, whose budget
+	// Scheduler then holds for all of them, at a second round trip to the store for
+	// an attempt. Empty for a budget of this process's own: right where each replica
+	// has an address to itself, or AddressRate is its part.
+	Egress   string
 	Observer Observer
 
 	// Rate and Burst of an organization: requests a second, and requests at

@@ -37,6 +37,7 @@ func (l *lane) drive() {
 			l.clearNews()
 			l.mu.Unlock()
 			l.withdrawTicket(&p.ticket)
+			l.part(&p.pairs)
 			return
 		}
 		if now.Before(due) {
@@ -46,6 +47,7 @@ func (l *lane) drive() {
 			p.length = l.queue.length
 			first := l.queue.first()
 			p.class, p.weight = first.class, first.weight
+			p.fresh, l.fresh = p.fresh || l.fresh, false
 			l.mu.Unlock()
 			again := l.pull(ctx, now, &p)
 			if again == 0 {
@@ -61,7 +63,7 @@ func (l *lane) drive() {
 		select {
 		case <-timer.C:
 		case <-l.news:
-			due = time.Time{}
+			due = p.earliest
 		case <-ctx.Done():
 		}
 	}
@@ -90,8 +92,12 @@ type puller struct {
 	length  int                 // the number of all waiters
 	class   ratelimit.Class     // of the first waiter
 	weight  float64
-	told    int // the number of waiters that the scheduler counts
-	ticket  addressTicket
+	fresh   bool // one of the classes is new
+	told    int  // the number of waiters that the scheduler counts
+	// earliest is the moment before which no news make the lane pull.
+	earliest time.Time
+	ticket   addressTicket
+	pairs    pairs
 }
 
 // An addressTicket is a waiter in the address's lane that stands for another
@@ -148,6 +154,9 @@ func (l *lane) withdrawTicket(ticket *addressTicket) {
 // the time until the next pull: 0 for at once, below 0 for when the lane has
 // news.
 func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration {
+	if l.address != nil && l.address.taker == nil {
+		return l.pullPaired(ctx, now, p)
+	}
 	most, at := 0, asked{now, now}
 	if l.address != nil {
 		// The address pays first, and gets back the slots that the organization
@@ -171,6 +180,15 @@ func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration
 	}
 	if l.address != nil && spare > 0 {
 		l.address.pass(spare, asked{own: at.address})
+	}
+	if l.kind == addressLane && l.taker == nil {
+		l.lack(now, p.told)
+		if p.told > 0 {
+			p.earliest = now.Add(gather)
+			grant.Again = max(grant.Again, gather)
+		} else {
+			p.earliest = time.Time{}
+		}
 	}
 	switch {
 	case err != nil:

@@ -63,6 +63,10 @@ type lane struct {
 	queue   queue
 	driving bool
 	news    chan struct{} // of capacity 1; wakes drive
+	fresh   bool          // a class waits that the scheduler has not been told of
+	// lacking tells that the scheduler had no slot for some that wait, in the
+	// address's lane.
+	lacking bool
 	pace    pace
 
 	attempts, limited atomic.Int64
@@ -174,6 +178,7 @@ func (l *lane) join(w *waiter) *refusal {
 		// More of a class that waits already is no news to the scheduler: the
 		// lane tells the new count when it pulls next.
 		if fresh {
+			l.fresh = true
 			l.notice()
 		}
 		return nil
@@ -237,6 +242,7 @@ func (l *lane) raise(w *waiter, p ratelimit.Priority) {
 	l.queue.remove(w)
 	w.class.Priority = p
 	if l.queue.push(w) {
+		l.fresh = true
 		l.notice()
 	}
 	l.touch()

@@ -58,12 +58,13 @@ func New(c Config, life *Lifecycle) (*Lanes, error) {
 		return nil, err
 	}
 	ls := &Lanes{config: c, life: life, seed: maphash.MakeSeed(), m: make(map[laneKey]*lane), sweepAt: min(c.Lanes, fewLanes)}
-	sched := c.Address
-	if sched == nil {
-		sched = ratelimit.NewLocal()
+	budget := ratelimit.Budget{Key: "address", Rate: c.AddressRate, Burst: c.AddressBurst}
+	sched := ratelimit.Scheduler(ratelimit.NewLocal())
+	if c.Egress != "" {
+		budget.Key += ":" + c.Egress
+		sched = c.Scheduler
 	}
-	ls.address = ls.make(laneKey{kind: addressLane},
-		ratelimit.Budget{Key: "address", Rate: c.AddressRate, Burst: c.AddressBurst}, sched)
+	ls.address = ls.make(laneKey{kind: addressLane}, budget, sched)
 	return ls, nil
 }
 

@@ -46,6 +46,9 @@ type waiter struct {
 	// debt tells that the slot is already spent, by a look-up that was made
 	// before the owner was known.
 	debt bool
+	// unmet tells that the scheduler had no slot when it was asked with the waiter,
+	// which is an internal one.
+	unmet bool
 	// ready is closed when the state has changed; nil where tell is used.
 	ready chan struct{}
 	// tell is the lane that an internal waiter notifies of the change.

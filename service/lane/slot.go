@@ -277,14 +277,16 @@ type Result struct {
 	// answer that there were too many requests.
 	Answered bool
 	// Stop is for how long a 429 stops a lane; 0 for none. Own tells that the
-	// operation's own limit was hit, not the organization's.
-	Stop time.Duration
-	Own  bool
+	// operation's own limit was hit, not the organization's; Nameless that the 429
+	// does not say whose limit was hit, so that it may be the address's.
+	Stop          time.Duration
+	Own, Nameless bool
 }
 
 // Report tells the budgets of a spent slot the result of the attempt.
 func (s *Slot) Report(now time.Time, r Result) {
-	main, own, ctx := s.payer, s.operation, s.payer.set.life.ctx
+	main, own, set := s.payer, s.operation, s.payer.set
+	ctx := set.life.ctx
 	for _, l := range [...]*lane{main, own} {
 		if l != nil {
 			l.attempts.Add(1)
@@ -308,11 +310,10 @@ func (s *Slot) Report(now time.Time, r Result) {
 	}
 	switch {
 	case r.Stop > 0:
-		limited.limited.Add(1)
-		limited.sched.Stop(ctx, now, limited.budget, r.Stop)
-		limited.mu.Lock()
-		limited.notice()
-		limited.mu.Unlock()
+		limited.stop(ctx, now, r.Stop)
+		if r.Nameless && limited.address != nil && set.config.Egress != "" {
+			limited.address.stop(ctx, now, r.Stop)
+		}
 	case r.Answered:
 		main.sched.Succeed(ctx, now, main.budget)
 		if own != nil {
@@ -324,4 +325,14 @@ func (s *Slot) Report(now time.Time, r Result) {
 			}
 		}
 	}
+}
+
+// stop is for a 429 of the lane's budget.
+func (l *lane) stop(ctx context.Context, now time.Time, d time.Duration) {
+	l.limited.Add(1)
+	l.sched.Stop(ctx, now, l.budget, d)
+	l.touch()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notice()
 }
