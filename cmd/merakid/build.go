@@ -295,7 +295,7 @@ func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
 			AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
-			CautiousRate: c.Budget.CautiousRate,
+			CautiousRate: c.Budget.CautiousRate, Egress: c.Budget.Egress,
 		},
 		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: orNone(c.CacheBytes), KeyFor: keys.For,
 	})

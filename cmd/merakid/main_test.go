@@ -57,6 +57,7 @@ func TestWrong(t *testing.T) {
 		{"-config testdata/wrong_outcomes.yaml", "wrong_outcomes.yaml:1: outcomes.grace: 1h0m0s is not from 1s to 5m0s"},
 		{"-config testdata/wrong_outcomes.yaml", "wrong_outcomes.yaml:2: store.keys_file: there is nothing to encrypt"},
 		{"-config testdata/wrong_keys.yaml", "wrong_keys.yaml:1: store.keys_file: testdata/wrong_keys.yaml: line 1 is not a key: 32 bytes in base64"},
+		{"-config testdata/wrong_egress.yaml", "wrong_egress.yaml:2: budget.egress: replicas share the budget of an egress through the store, and store.addresses is missing"},
 		{"", "credentials: there is no usable Dashboard API key"},
 	} {
 		err := start(t, strings.Fields(row.args)...)

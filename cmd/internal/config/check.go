@@ -42,6 +42,7 @@ func (c *Config) check() setting.Errors {
 	if c.Budget.AddressRate > address.Rate {
 		wrong.Wrong("budget.address_rate", "%g is above %g", c.Budget.AddressRate, address.Rate)
 	}
+	c.checkEgress(&wrong)
 	if c.Budget.Deadline <= 0 {
 		wrong.Wrong("budget.deadline", "0s would end every call at once that comes without a deadline")
 	}
@@ -70,6 +71,19 @@ func (c *Config) check() setting.Errors {
 		wrong.Add("store", connection.Check())
 	}
 	return wrong
+}
+
+// checkEgress holds budget.egress against what would contradict it.
+func (c *Config) checkEgress(wrong *setting.Errors) {
+	if c.Budget.Egress == "" {
+		return
+	}
+	if len(c.Store.Addresses) == 0 {
+		wrong.Wrong("budget.egress", "replicas share the budget of an egress through the store, and store.addresses is missing: name the store, or leave budget.egress away and give each replica its part as budget.address_rate")
+	}
+	if n := c.Store.Replicas; n > 1 && c.Budget.AddressRate*float64(n) <= addressLimit.Rate {
+		wrong.Wrong("budget.address_rate", "%g for each of %d replicas is a part of the address's %g, and budget.egress %q shares the whole of it: leave out budget.address_rate, or budget.egress", c.Budget.AddressRate, n, addressLimit.Rate, c.Budget.Egress)
+	}
 }
 
 // Loopback tells whether an address can be reached from this machine only.

@@ -115,9 +115,16 @@ type Budget struct {
 	// Jitter is the most by which the time to the Dashboard varies. Default
 	// 200ms. Burst + Rate x Jitter must not exceed 10, what the Dashboard takes at once.
 	Jitter Duration `yaml:"jitter"`
-	// AddressRate of the egress address, in requests a second. Default 100. With
-	// several replicas behind one address each takes its part of it.
+	// AddressRate of the egress address, in requests a second. Default 100. Where
+	// several replicas leave through one address, each needs its part of it here, or
+	// all of them need Egress. With Egress it is what all of them have together.
 	AddressRate float64 `yaml:"address_rate" jsonschema:"minimum=0.01"`
+	// Egress names the address through which this replica and others leave. Those with
+	// one name share AddressRate through the store, whatever their load, at one more
+	// round trip to the store for a call. While the store is gone each goes on with its
+	// part. Replicas that leave through different addresses have different names. Needs
+	// store.addresses. Off when absent.
+	Egress string `yaml:"egress" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$,maxLength=100"`
 	// CautiousRate is what the calls of one key may spend together, in requests a
 	// second, as long as nobody knows which organization owns what they are about:
 	// look-ups of owners, and calls on ids that the Dashboard does not know. Whatever

@@ -84,6 +84,31 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// TestEgress: what contradicts one budget for an egress is said in one line, with what
+// to do.
+func TestEgress(t *testing.T) {
+	t.Parallel()
+	const store = "store: {addresses: ['redis:6379'], replicas: 3}\n"
+	for _, row := range []struct{ yaml, says string }{
+		{store + "budget: {egress: east}", ""},
+		{store + "budget: {egress: east, address_rate: 100}", ""},
+		{store + "budget: {egress: east, address_rate: 80}", ""}, // others use the address, too
+		{"store: {addresses: ['redis:6379'], replicas: 1}\nbudget: {egress: east, address_rate: 33}", ""},
+		{"upstream: http://127.0.0.1:1/api/v1\nsimulated: true\n" + store + "budget: {egress: east}", ""},
+		{"budget: {egress: east}", "1: budget.egress: replicas share the budget of an egress through the store, and store.addresses is missing: name the store, or"},
+		{store + "budget: {egress: east, address_rate: 33}", `2: budget.address_rate: 33 for each of 3 replicas is a part of the address's 100, and budget.egress "east" shares the whole of it: leave out`},
+		{store + "budget: {egress: ''}", "2: budget.egress: '' does not match"},
+		{store + "budget: {egress: 'a{b}'}", "2: budget.egress: 'a{b}' does not match"},
+		{store + "budget: {egress: [a]}", "2: budget.egress: "},
+		{store + "budget: {egress: " + strings.Repeat("a", 101) + "}", "2: budget.egress: maxLength"},
+	} {
+		_, err := read(t, row.yaml)
+		if row.says == "" && err != nil || row.says != "" && (err == nil || !strings.Contains(err.Error(), row.says) || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%s: %v, want it to say %q", row.yaml, err, row.says)
+		}
+	}
+}
+
 // TestTheRestTakesANewProcess: of a file that has changed, everything but the rules is
 // named.
 func TestTheRestTakesANewProcess(t *testing.T) {
