@@ -1,12 +1,14 @@
 package service_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
@@ -209,5 +211,34 @@ func TestCredentialsThroughEveryWayIn(t *testing.T) {
 	}
 	if n := h.broker.Attempts(); n != 0 {
 		t.Errorf("%d requests have left", n)
+	}
+}
+
+// TestExplanationsLeadNowhere: who may not read a resource is not told whose it is, and
+// an explanation with a hint teaches the broker nothing.
+func TestExplanationsLeadNowhere(t *testing.T) {
+	t.Parallel()
+	h := restricted(t)
+	network, serial := h.sandbox.NetworkID(1, 0), h.sandbox.Serial(1, 0, 0)
+	paths := []string{"/networks/" + network + "/clients", "/devices/" + serial, "/%6eetworks/" + network}
+	for _, what := range []string{"nobody knows the owner", "the owner is known"} {
+		for _, path := range paths {
+			hinted := metadata.AppendToOutgoingContext(as(orders), "meraki-organization-id", "2930418")
+			for _, ctx := range []context.Context{as(orders), hinted} {
+				out, err := h.own.ExplainCall(ctx, &brokerv1.ExplainCallRequest{Method: "GET", Path: path})
+				if err == nil && (out.GetOwnerKnown() || out.GetOrganizationId() == h.sandbox.OrganizationID(1)) {
+					t.Errorf("%s, %s: %v", what, path, out)
+				}
+				if _, err := h.own.Call(ctx, &brokerv1.CallRequest{Method: "GET", Path: path}); err == nil {
+					t.Errorf("%s, %s: read after the explanation", what, path)
+				}
+			}
+		}
+		if n := h.sandbox.Organization(h.sandbox.OrganizationID(1)).Operations["getNetworkClients"].Arrived; n > 0 {
+			t.Errorf("%s: %d requests have reached the other organization", what, n)
+		}
+		if _, err := h.own.Call(as(billing), &brokerv1.CallRequest{Method: "GET", Path: "/organizations/" + h.sandbox.OrganizationID(1) + "/devices"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
