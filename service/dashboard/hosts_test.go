@@ -120,6 +120,10 @@ func TestConfig(t *testing.T) {
 		{"a user agent with a newline", Config{UserAgent: "a\r\nX: y"}, false},
 		{"a negative bound", Config{MaxBody: -1}, false},
 		{"a negative timeout", Config{Timeout: -1}, false},
+		{"a negative timeout of dials", Config{DialTimeout: -1}, false},
+		{"a negative timeout of errors' bodies", Config{ErrorBodyTimeout: -1}, false},
+		{"a negative timeout of idle connections", Config{IdleTimeout: -1}, false},
+		{"a negative bound of errors' bodies", Config{MaxErrorBody: -1}, false},
 	} {
 		cl, err := New(c.c)
 		if (err == nil) != c.ok {
