@@ -13,6 +13,11 @@ import (
 // that an answer is not taken for younger than it is.
 const skew = time.Second
 
+// underWay is how long a claim lasts at the most while its poll is under way: what a
+// replica that dies in the middle keeps from the others. Where the age is an hour, who
+// begins to watch would not wait that long for the first state.
+const underWay = 10 * time.Second
+
 // look is how often a replica looks whether another one has read what is due.
 func look(age time.Duration) time.Duration {
 	return min(max(age/20, 50*time.Millisecond), 500*time.Millisecond)
@@ -54,18 +59,18 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 	if p.due(now, age) > 0 {
 		return look(age), true // the replica with the younger age may be late, or gone
 	}
-	claim := claimKey(p.id, age)
-	claimed, err := store.SetNew(ctx, claim, []byte("1"), age)
+	claim, life := claimKey(p.id, age), min(age, underWay)
+	claimed, err := store.SetNew(ctx, claim, []byte("1"), life)
 	if err != nil {
 		return 0, false
 	}
 	if !claimed {
 		return look(age), true
 	}
-	done := p.renew(ctx, claim, age)
+	done := p.renew(ctx, claim, life)
 	wait := p.poll(ctx, call, age)
 	done()
-	if p.failures > 0 { // others may try as soon as this replica may
+	if ctx.Err() == nil { // the next poll is due for all when it is for this replica
 		_ = store.Set(ctx, claim, []byte("1"), max(wait, time.Millisecond))
 	}
 	return wait, true
@@ -73,17 +78,17 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 
 // renew keeps a claim while its poll is under way, which may wait for the budget for
 // longer than the age.
-func (p *poller) renew(ctx context.Context, claim string, age time.Duration) (done func()) {
+func (p *poller) renew(ctx context.Context, claim string, life time.Duration) (done func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(age / 2)
+		tick := time.NewTicker(life / 2)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				_ = p.shared.Set(ctx, claim, []byte("1"), age)
+				_ = p.shared.Set(ctx, claim, []byte("1"), life)
 			case <-ctx.Done():
 				return
 			}

@@ -174,6 +174,27 @@ func TestThePollerDies(t *testing.T) {
 	}
 }
 
+// TestThePollerDiesBeforeTheFirstState: who begins to watch elsewhere does not wait for it
+// as long as an age may be.
+func TestThePollerDiesBeforeTheFirstState(t *testing.T) {
+	d := &fakeDashboard{delay: 5 * time.Second}
+	d.set(fleet(3, "a")...)
+	bubble(t, d, new(memory), 2, func(t *testing.T, all []*replica) {
+		follow(t, all[0], watching("a", time.Hour))
+		pass(t, time.Second)
+		all[0].Close()
+		other := follow(t, all[1], watching("b", time.Hour))
+		pass(t, underWay+10*time.Second)
+		if other.has() != strings.Join(fleet(3, "a"), ",") || len(d.polls()) != 2 {
+			t.Errorf("%v later it has %q after %d polls", underWay+10*time.Second, other.has(), len(d.polls()))
+		}
+		pass(t, 50*time.Minute)
+		if n := len(d.polls()); n != 2 {
+			t.Errorf("%d polls in less than an age", n)
+		}
+	})
+}
+
 // TestTheStoreIsGone: each replica goes on for itself, and together again afterwards.
 func TestTheStoreIsGone(t *testing.T) {
 	d := &fakeDashboard{delay: 100 * time.Millisecond}
