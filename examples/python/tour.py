@@ -1,9 +1,9 @@
 """A tour of what a caller of the broker does, in Python.
 
 A typed read, a collection page by page, a write that clears a field, many writes
-as few requests, a job from its start to its end, a failure with its details, a
-deadline, and trying again when told to. It checks what it
-sees and exits with 1 when something is not as promised:
+as few requests, a list that is watched, a job from its start to its end, a failure
+with its details, a deadline, and trying again when told to. It checks what it sees
+and exits with 1 when something is not as promised:
 
     go run ./cmd/merakid -sandbox &
     pip install 'dist/merakibroker-1.73.0-py3-none-any.whl[errors]'
@@ -22,6 +22,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from merakibroker import broker, devices, organizations, wireless
 
@@ -39,7 +40,7 @@ class Failure:
 def failure_of(error: grpc.RpcError) -> Failure:
     failure = Failure(error.code())
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
-    details: list[any_pb2.Any] = list(status.details) if status else []
+    details: list[Any] = list(status.details) if status else []
     for detail in details:
         info, retry, dashboard = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), broker.DashboardError()
         if detail.Unpack(info):
@@ -140,6 +141,33 @@ def many(stub: broker.BatchServiceStub, serials: list[str]) -> None:
     print(f"many writes: {len(serials)} done in action batch {batches.pop()}, 1 failed by itself")
 
 
+def watch(stub: broker.WatchServiceStub, writer: devices.DevicesServiceStub, organization: str, serial: str) -> None:
+    """A list, whoever changes it: first all of it, then the rows that differ. However many watch, the Dashboard is read once."""
+    request = Any()
+    request.Pack(organizations.GetOrganizationDevicesRequest(organization_id=organization))
+    updates = stub.Watch(broker.WatchRequest(request=request, age=Duration(seconds=1)), timeout=30)
+    names: dict[str, str] = {}
+    sizes: list[int] = []
+    for update in updates:
+        changed, removed = organizations.GetOrganizationDevicesResponse(), organizations.GetOrganizationDevicesResponse()
+        update.changed.Unpack(changed)
+        update.removed.Unpack(removed)
+        if update.whole:
+            names.clear()
+        for device in removed.items:
+            names.pop(device.serial, None)
+        names.update({device.serial: device.name for device in changed.items})
+        sizes.append(len(changed.items))
+        if update.more:
+            continue
+        if len(sizes) > 1:
+            break
+        writer.UpdateDevice(devices.UpdateDeviceRequest(serial=serial, name="shelf 5"), timeout=30)
+    updates.cancel()
+    expect(sizes == [20, 1] and len(names) == 20 and names[serial] == "shelf 5", f"20 devices and then the renamed one were meant, not {sizes}")
+    print(f'watch: {len(names)} devices, then the one that is now "{names[serial]}"')
+
+
 def job(stub: devices.DevicesServiceStub, serial: str) -> None:
     """Starts a live tool and follows it to its end, with one call."""
     request = devices.CreateDeviceLiveToolsPingRequest(serial=serial, target="198.51.100.7")
@@ -211,6 +239,7 @@ def main(address: str) -> None:
         network = organizations_stub.GetOrganizationNetworks(request, timeout=30).items[0].id
         read_modify_write(wireless.WirelessServiceStub(channel), network)
         many(broker.BatchServiceStub(channel), [other, serial])
+        watch(broker.WatchServiceStub(channel), devices_stub, organization, serial)
         job(devices_stub, serial)
         failure(devices_stub)
         deadline(devices_stub, serial)

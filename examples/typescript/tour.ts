@@ -1,8 +1,8 @@
 // A tour of what a caller of the broker does, in TypeScript on Node: a typed
 // read, a collection page by page, a write that clears a field, many writes as few
-// requests, a job from its start to its end, a failure with its details, a deadline,
-// and trying again when told to. It checks what it sees and exits with 1 when
-// something is not as promised:
+// requests, a list that is watched, a job from its start to its end, a failure with
+// its details, a deadline, and trying again when told to. It checks what it sees and
+// exits with 1 when something is not as promised:
 //
 //	go run ./cmd/merakid -sandbox &
 //	npm install dist/merakibroker-1.73.0.tgz @grpc/grpc-js
@@ -10,9 +10,9 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { create, equals, isFieldSet, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
-import { anyPack } from "@bufbuild/protobuf/wkt";
+import { anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
-import { BatchService, type ApplyWritesResponse } from "merakibroker/broker";
+import { BatchService, WatchService, type ApplyWritesResponse } from "merakibroker/broker";
 import { DevicesService } from "merakibroker/devices";
 import { failureOf } from "merakibroker/failure";
 import { Channel } from "merakibroker/grpc-js";
@@ -26,6 +26,7 @@ const organizations = channel.service(OrganizationsService);
 const devices = channel.service(DevicesService);
 const wireless = channel.service(WirelessService);
 const batches = channel.service(BatchService);
+const watches = channel.service(WatchService);
 const timeoutMs = 30_000;
 
 // A typed RPC. The reply's headers say what it cost.
@@ -119,6 +120,28 @@ async function many(serials: string[]): Promise<void> {
   console.log(`many writes: ${serials.length} done in action batch ${[...carriers][0]}, 1 failed by itself`);
 }
 
+// A list, whoever changes it: first all of it, then the rows that differ. However
+// many watch, the Dashboard is read once.
+async function watch(organizationId: string, serial: string): Promise<void> {
+  const { input, output } = OrganizationsService.method.getOrganizationDevices;
+  const request = anyPack(input, create(input, { organizationId }));
+  const names = new Map<string, string | undefined>();
+  const sizes: number[] = [];
+  for await (const update of watches.watch({ request, age: { seconds: 1n } }, { timeoutMs })) {
+    const rows = (any: typeof update.changed) => (any && anyUnpack(any, output)?.items) ?? [];
+    if (update.whole) names.clear();
+    for (const d of rows(update.removed)) names.delete(d.serial ?? "");
+    for (const d of rows(update.changed)) names.set(d.serial ?? "", d.name);
+    sizes.push(rows(update.changed).length);
+    if (update.more) continue;
+    if (sizes.length > 1) break;
+    await devices.updateDevice({ serial, name: "shelf 5" }, { timeoutMs });
+  }
+  assert.deepEqual(sizes, [20, 1], "20 devices and then the renamed one were meant");
+  assert.equal(names.get(serial), "shelf 5");
+  console.log(`watch: ${names.size} devices, then the one that is now "${names.get(serial)}"`);
+}
+
 // Starts a live tool and follows it to its end, with one call.
 async function job(serial: string): Promise<void> {
   const states: (string | undefined)[] = [];
@@ -171,6 +194,7 @@ try {
   await write(serial);
   await readModifyWrite(organization);
   await many(serials);
+  await watch(organization, serial);
   await job(serial);
   await failure();
   await deadline(serial);

@@ -1,7 +1,8 @@
 // A tour of what a caller of the broker does: a typed read, a collection page by
-// page, a write that clears a field, many writes as few requests, a job from its start
-// to its end, a failure with its details, a deadline, and trying again when told to. It checks what it sees and exits with 1 when
-// something is not as promised, so it serves as a test against the sandbox:
+// page, a write that clears a field, many writes as few requests, a list that is watched,
+// a job from its start to its end, a failure with its details, a deadline, and trying
+// again when told to. It checks what it sees and exits with 1 when something is not as
+// promised, so it serves as a test against the sandbox:
 //
 //	go run ./cmd/merakid -sandbox &
 //	go run ./examples/go/tour
@@ -44,6 +45,7 @@ type visitor struct {
 	devices       devices.DevicesServiceClient
 	wireless      wireless.WirelessServiceClient
 	batches       broker.BatchServiceClient
+	watches       broker.WatchServiceClient
 	// Learned on the way.
 	organization, serial, other string
 }
@@ -60,6 +62,7 @@ func tour(address string) error {
 		devices:       devices.NewDevicesServiceClient(conn),
 		wireless:      wireless.NewWirelessServiceClient(conn),
 		batches:       broker.NewBatchServiceClient(conn),
+		watches:       broker.NewWatchServiceClient(conn),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -68,7 +71,7 @@ func tour(address string) error {
 		show func(context.Context) error
 	}{
 		{"read", v.read}, {"pages", v.pages}, {"write", v.write}, {"read, modify, write", v.readModifyWrite},
-		{"many writes", v.many}, {"job", v.job}, {"failure", v.failure}, {"deadline", v.deadline}, {"retry as told", v.retry},
+		{"many writes", v.many}, {"watch", v.watch}, {"job", v.job}, {"failure", v.failure}, {"deadline", v.deadline}, {"retry as told", v.retry},
 	} {
 		if err := stop.show(ctx); err != nil {
 			return fmt.Errorf("%s: %w", stop.name, err)

@@ -1,21 +1,27 @@
 package tour;
 
 import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
 import com.merakibroker.broker.v1.ApplyWritesRequest;
 import com.merakibroker.broker.v1.ApplyWritesResponse;
 import com.merakibroker.broker.v1.BatchServiceGrpc;
+import com.merakibroker.broker.v1.WatchRequest;
+import com.merakibroker.broker.v1.WatchResponse;
+import com.merakibroker.broker.v1.WatchServiceGrpc;
 import com.merakibroker.broker.v1.Write;
 import com.merakibroker.devices.v1.CreateDeviceLiveToolsPingRequest;
 import com.merakibroker.devices.v1.DevicesServiceGrpc;
 import com.merakibroker.devices.v1.GetDeviceRequest;
 import com.merakibroker.devices.v1.UpdateDeviceRequest;
 import com.merakibroker.organizations.v1.GetOrganizationDevicesRequest;
+import com.merakibroker.organizations.v1.GetOrganizationDevicesResponse;
 import com.merakibroker.organizations.v1.GetOrganizationNetworksRequest;
 import com.merakibroker.organizations.v1.GetOrganizationsRequest;
 import com.merakibroker.organizations.v1.OrganizationsServiceGrpc;
 import com.merakibroker.wireless.v1.GetNetworkWirelessSsidRequest;
 import com.merakibroker.wireless.v1.UpdateNetworkWirelessSsidRequest;
 import com.merakibroker.wireless.v1.WirelessServiceGrpc;
+import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -33,9 +39,9 @@ import java.util.concurrent.Executors;
 
 /**
  * A tour of what a caller of the broker does: a typed read, a collection page by page, a write that
- * clears a field, many writes as few requests, a job from its start to its end, a failure with its
- * details, a deadline, and trying again when told to. It checks what it sees, and fails when
- * something is not as promised.
+ * clears a field, many writes as few requests, a list that is watched, a job from its start to its
+ * end, a failure with its details, a deadline, and trying again when told to. It checks what it sees,
+ * and fails when something is not as promised.
  */
 public final class Tour {
   private static final Duration TIMEOUT = Duration.ofSeconds(30);
@@ -44,12 +50,14 @@ public final class Tour {
   private final DevicesServiceGrpc.DevicesServiceBlockingStub devices;
   private final WirelessServiceGrpc.WirelessServiceBlockingStub wireless;
   private final BatchServiceGrpc.BatchServiceBlockingStub batches;
+  private final WatchServiceGrpc.WatchServiceBlockingStub watches;
 
   private Tour(ManagedChannel channel) {
     organizations = OrganizationsServiceGrpc.newBlockingStub(channel);
     devices = DevicesServiceGrpc.newBlockingStub(channel);
     wireless = WirelessServiceGrpc.newBlockingStub(channel);
     batches = BatchServiceGrpc.newBlockingStub(channel);
+    watches = WatchServiceGrpc.newBlockingStub(channel);
   }
 
   public static void main(String[] args) throws Exception {
@@ -65,6 +73,7 @@ public final class Tour {
       tour.write(serial);
       tour.readModifyWrite(organization);
       tour.many(List.of(serials.lower(serial), serial));
+      tour.watch(organization, serial);
       tour.job(serial);
       tour.failure();
       tour.deadline(serial);
@@ -145,6 +154,46 @@ public final class Tour {
         "two writes in one action batch were meant, not " + outcomes);
     expect(outcomes.get(nowhere).getFailed().getCode() == Status.Code.NOT_FOUND.value(), "expected NOT_FOUND, got " + outcomes.get(nowhere));
     System.out.printf("many writes: %d done in action batch %s, 1 failed by itself%n", serials.size(), batch);
+  }
+
+  /**
+   * A list, whoever changes it: first all of it, then the rows that differ. However many watch, the
+   * Dashboard is read once. The watch ends with the context that it was begun in.
+   */
+  private void watch(String organization, String serial) throws Exception {
+    var request = Any.pack(GetOrganizationDevicesRequest.newBuilder().setOrganizationId(organization).build());
+    var age = com.google.protobuf.Duration.newBuilder().setSeconds(1).build();
+    Map<String, String> names = new HashMap<>();
+    List<Integer> sizes = new ArrayList<>();
+    try (var watching = Context.current().withCancellation()) {
+      var updates = watching.call(() -> watches.withDeadlineAfter(TIMEOUT)
+          .watch(WatchRequest.newBuilder().setRequest(request).setAge(age).build()));
+      while (sizes.size() < 2) {
+        WatchResponse update;
+        int changed = 0;
+        do {
+          update = updates.next();
+          if (update.getWhole()) {
+            names.clear();
+          }
+          rows(update.hasRemoved(), update.getRemoved()).getItemsList().forEach(device -> names.remove(device.getSerial()));
+          var rows = rows(update.hasChanged(), update.getChanged()).getItemsList();
+          rows.forEach(device -> names.put(device.getSerial(), device.getName()));
+          changed += rows.size();
+        } while (update.getMore());
+        sizes.add(changed);
+        if (sizes.size() == 1) {
+          devices.withDeadlineAfter(TIMEOUT).updateDevice(UpdateDeviceRequest.newBuilder().setSerial(serial).setName("shelf 5").build());
+        }
+      }
+    }
+    expect(sizes.equals(List.of(20, 1)) && names.size() == 20 && names.get(serial).equals("shelf 5"),
+        "20 devices and then the renamed one were meant, not " + sizes);
+    System.out.printf("watch: %d devices, then the one that is now \"%s\"%n", names.size(), names.get(serial));
+  }
+
+  private static GetOrganizationDevicesResponse rows(boolean there, Any any) throws InvalidProtocolBufferException {
+    return there ? any.unpack(GetOrganizationDevicesResponse.class) : GetOrganizationDevicesResponse.getDefaultInstance();
   }
 
   /** Starts a live tool and follows it to its end, with one call. */
