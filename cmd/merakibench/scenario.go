@@ -31,6 +31,8 @@ func scenarios() []scenario {
 		{"priorities", "Bulk asks for twelve times the budget while 5 critical calls a second come: these are answered in time.", priorities},
 		{"deadlines", "Bulk asks for three times the budget with deadlines of 5 s: what gets a slot is answered in time, the rest is refused at once.", deadlines},
 		{"store-lost", "The store of three replicas is killed and started again, empty: never over the budget, and no call waits for it.", storeLost},
+		{"watch", "200 watchers of the same 500 devices at three replicas: one poll in an age for all of them, also when the store or the replica that polls is killed.", watch},
+		{"pollers", "Ten services poll ten lists every 5 s: as they are, as reads with max-age, as watches.", pollers},
 		{"python-side-by-side", "Eight processes of the vendor's Python library straight at the Dashboard, against eight Python gRPC clients through the broker: the same reads of one organization.", pythonSideBySide},
 		{"rest-together", "Three processes of the vendor's Python library straight at the Dashboard and five Python gRPC clients through the broker, against all eight through the broker.", together},
 		{"rest", "100 requests a second over REST, limits off: what the face adds to asking the sandbox directly, beside a plain proxy in Go.", restFace},
