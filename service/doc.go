@@ -20,11 +20,13 @@
 //	             what a call would cost, recordrpcs.go what has been, usagerpc.go who spent it
 //	limits.go    what a client may make the server hold; connections.go, idlecalls.go and memory.go, with
 //	             messagememory.go for requests and answers, count it; docs/bounds.md lists all bounds
-//	operatorrpcs.go  OperatorService: what an operator may do, on the operator's port
+//	operatorrpcs.go  OperatorService: what an operator may do, on the operator's port;
+//	             describe.go is what it is told
 //	metrics.go   Prometheus, and the series of one metric; log.go and trace.go show one call at a time
 //
 // The other faces: rest (the Dashboard's own API, for clients that are not on
-// gRPC) and admin (the operator's port).
+// gRPC) and admin (the operator's port), with page (what an operator sees there in a
+// browser).
 //
 // Between the faces and the broker: access (may this caller make this call, and
 // with which key), identity (who calls), credential (API keys and certificates),

@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"service/proxyless":             {},
 	"service/lane":                  {"service/fault", "ratelimit", "gen"},
 	"service/owner":                 {"service/fault"},
+	"service/page":                  {"service/fault", "gen"},
 	"service/record":                {"service/fault"},
 	"service/outcome":               {"service/broker", "service/fault", "gen"},
 	"service/rest":                  {"service/access", "service/broker", "service/contract", "service/fault", "service/identity", "service/outcome", "gen"},

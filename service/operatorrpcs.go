@@ -19,10 +19,19 @@ import (
 // An Operator is what whoever operates the broker may do, on the operator's port: the
 // RPCs of OperatorService and the page's actions go through the same methods.
 type Operator struct {
-	Holds *hold.Holds
+	Server *Server
+	Holds  *hold.Holds
 	// Operators are whose tokens let act; nil for nobody's.
 	Operators *identity.Operators
 	Log       *slog.Logger
+	// Version and Revision are of this program, Start is when it began, and Upstream is
+	// the Dashboard's base address.
+	Version, Revision, Upstream string
+	Start                       time.Time
+	// Store tells how the shared store is, and Keys how those of the Dashboard are; nil
+	// where there is none.
+	Store func() *brokerv1.StoreState
+	Keys  func() []*brokerv1.KeyState
 }
 
 // Authorize gives the name of the operator whose token was presented. what is what was
@@ -113,6 +122,10 @@ func (s operatorService) Hold(ctx context.Context, in *brokerv1.HoldRequest) (*b
 
 func (s operatorService) Release(ctx context.Context, in *brokerv1.ReleaseRequest) (*brokerv1.HoldState, error) {
 	return operatorAnswer(s.operator.Release(ctx, bearer(ctx), in))
+}
+
+func (s operatorService) DescribeBroker(context.Context, *brokerv1.DescribeBrokerRequest) (*brokerv1.BrokerDescription, error) {
+	return s.operator.Describe(), nil
 }
 
 func (s operatorService) ListHolds(context.Context, *brokerv1.ListHoldsRequest) (*brokerv1.ListHoldsResponse, error) {

@@ -33,14 +33,18 @@ func (s *Server) ListAttempts(ctx context.Context, in *brokerv1.ListAttemptsRequ
 	}
 	out := new(brokerv1.ListAttemptsResponse)
 	for _, a := range s.record.List(filter) {
-		out.Items = append(out.Items, &brokerv1.Attempt{
-			StartTime: timestamppb.New(a.Start), Duration: durationpb.New(a.Duration),
-			Operation: a.Operation, OrganizationId: a.Organization, Caller: a.Caller, Method: a.Method,
-			HttpStatus: int32(a.Status), Outcome: brokerv1.Outcome(a.Outcome), RequestId: a.RequestID,
-			Host: a.Host, Error: a.Error, Number: int32(a.Number), Verdict: a.Verdict,
-		})
+		out.Items = append(out.Items, attemptMessage(&a))
 	}
 	return out, nil
+}
+
+func attemptMessage(a *record.Attempt) *brokerv1.Attempt {
+	return &brokerv1.Attempt{
+		StartTime: timestamppb.New(a.Start), Duration: durationpb.New(a.Duration),
+		Operation: a.Operation, OrganizationId: a.Organization, Caller: a.Caller, Method: a.Method,
+		HttpStatus: int32(a.Status), Outcome: brokerv1.Outcome(a.Outcome), RequestId: a.RequestID,
+		Host: a.Host, Error: a.Error, Number: int32(a.Number), Verdict: a.Verdict,
+	}
 }
 
 // GetUpstreamHealth tells how well the Dashboard has been answering. Overall is
@@ -49,17 +53,21 @@ func (s *Server) GetUpstreamHealth(ctx context.Context, in *brokerv1.GetUpstream
 	if err := within(ctx, in.GetOrganizationId()); err != nil {
 		return nil, err
 	}
-	overall, organizations := s.record.Health(time.Now(), in.GetOrganizationId())
-	out := new(brokerv1.UpstreamHealth)
-	if within(ctx, "") == nil {
-		out.Overall = healthWindows(overall)
+	out := healthMessage(s.record.Health(time.Now(), in.GetOrganizationId()))
+	if within(ctx, "") != nil {
+		out.Overall = nil
 	}
+	return out, nil
+}
+
+func healthMessage(overall []record.HealthWindow, organizations []record.OrganizationHealth) *brokerv1.UpstreamHealth {
+	out := &brokerv1.UpstreamHealth{Overall: healthWindows(overall)}
 	for _, o := range organizations {
 		out.Organizations = append(out.Organizations, &brokerv1.OrganizationHealth{
 			OrganizationId: o.Organization, Windows: healthWindows(o.Windows),
 		})
 	}
-	return out, nil
+	return out
 }
 
 func healthWindows(windows []record.HealthWindow) []*brokerv1.HealthWindow {
@@ -137,14 +145,18 @@ func telemetryResponse(c record.Comparison) *brokerv1.CompareTelemetryResponse {
 
 // ListDrift gives the fields of answers that did not fit the contract.
 func (s *Server) ListDrift(_ context.Context, in *brokerv1.ListDriftRequest) (*brokerv1.ListDriftResponse, error) {
-	out := new(brokerv1.ListDriftResponse)
-	for _, d := range s.drift.List(in.GetOperation()) {
-		out.Items = append(out.Items, &brokerv1.Drift{
+	return &brokerv1.ListDriftResponse{Items: s.driftMessages(in.GetOperation())}, nil
+}
+
+func (s *Server) driftMessages(operation string) []*brokerv1.Drift {
+	var out []*brokerv1.Drift
+	for _, d := range s.drift.List(operation) {
+		out = append(out, &brokerv1.Drift{
 			Operation: d.Operation, Path: d.Path, Kind: brokerv1.DriftKind(d.Kind), Count: d.Count,
 			FirstTime: timestamppb.New(d.First), LastTime: timestamppb.New(d.Last),
 		})
 	}
-	return out, nil
+	return out
 }
 
 // byOperation finds the typed RPC of an operationId; nil when there is none.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/batch"
@@ -49,6 +50,8 @@ type daemon struct {
 	ready        func() error // whether callers can be known
 	// storeAnswers asks the store once; nil without one.
 	storeAnswers func(context.Context) error
+	// storeState tells how the store is; nil without one.
+	storeState func() *brokerv1.StoreState
 	// learn preloads owners.
 	learn func(context.Context)
 }
@@ -129,7 +132,6 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	d.operator = service.Operator{Holds: holds, Operators: mayAct, Log: log}
 	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, holds, log)
 	if err != nil {
 		return nil, err
@@ -150,6 +152,10 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	})
 	if err != nil {
 		return nil, err
+	}
+	d.operator = service.Operator{
+		Server: d.server, Holds: holds, Operators: mayAct, Log: log, Version: buildOf().version, Revision: buildOf().revision,
+		Start: time.Now(), Upstream: d.upstream, Store: d.storeState, Keys: keyStates(access.Keys),
 	}
 	d.closing(d.server.Close)
 	d.restFace(&c, contracts, b, access, client, outcomes, metrics, log)

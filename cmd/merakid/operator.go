@@ -10,7 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/credential"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/hold"
 	"github.com/merakibroker/merakibroker/service/identity"
@@ -28,6 +30,17 @@ func operators(c *config.Config, files *secretfile.Watcher) (*identity.Operators
 		return nil, setting.Below("operators_file", err)
 	}
 	return o, nil
+}
+
+// keyStates tells how the configured keys are.
+func keyStates(keys *credential.Store) func() []*brokerv1.KeyState {
+	return func() []*brokerv1.KeyState {
+		var out []*brokerv1.KeyState
+		for _, k := range keys.States() {
+			out = append(out, &brokerv1.KeyState{Name: k.Name, Rejected: k.Rejected})
+		}
+		return out
+	}
 }
 
 // holds are kept in the shared store where one is configured, in this process otherwise.

@@ -15,6 +15,7 @@ import (
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/admin"
+	"github.com/merakibroker/merakibroker/service/page"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
 
@@ -47,7 +48,7 @@ func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error 
 		return fmt.Errorf("admin: %w", err)
 	}
 	operator := admin.New(admin.Config{
-		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Reflect: d.server.RegisterReflection, Register: d.operator.Register, Log: log,
+		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Reflect: d.server.RegisterReflection, Register: d.operator.Register, Page: page.New(&d.operator, log), Log: log,
 	})
 	defer operator.Close()
 	callers := service.NewConnections(connectionLimit(descriptorLimit(os.DirFS("/"))), log)
@@ -98,7 +99,7 @@ func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error 
 // banner says in three lines what is served, where, and one command to try.
 func (d *daemon) banner(out io.Writer, rpcs, admin net.Addr) {
 	fmt.Fprintf(out, "merakid: %d operations of the Dashboard API as gRPC on %s, from %s\n", d.operations, rpcs, d.upstream)
-	fmt.Fprintf(out, "merakid: health and metrics on http://%s/metrics\n", admin)
+	fmt.Fprintf(out, "merakid: what it does, in a browser: http://%s/\n", admin)
 	fmt.Fprintf(out, "merakid: try: go run ./examples/go -address %s\n", rpcs)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/ratelimit/redis"
 	"github.com/merakibroker/merakibroker/service"
@@ -45,6 +46,10 @@ func (d *daemon) scheduler(ctx context.Context, c *config.Config, connection sto
 		return nil
 	}
 	storeGauges(metrics.Registry(), budgets)
+	d.storeState = func() *brokerv1.StoreState {
+		s := budgets.Stats()
+		return &brokerv1.StoreState{Shared: s.Shared, Replicas: int32(s.Replicas), Outages: int64(s.Outages)}
+	}
 	return budgets, nil
 }
 

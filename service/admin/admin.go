@@ -32,6 +32,8 @@ type Config struct {
 	Ready func() error
 	// Reflect registers reflection of the RPCs that the gRPC port serves.
 	Reflect func(grpc.ServiceRegistrar)
+	// Page is what an operator sees in a browser; nil for none.
+	Page http.Handler
 	// Register registers what an operator may do; nil for nothing.
 	Register func(grpc.ServiceRegistrar)
 	Log      *slog.Logger
@@ -62,6 +64,10 @@ func New(c Config) *Server {
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", c.Metrics)
+	if c.Page != nil {
+		mux.Handle("/{$}", c.Page)
+		mux.Handle("/page/", c.Page)
+	}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

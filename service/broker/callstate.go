@@ -11,6 +11,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 // A callState is one call on its way: what it spends, what it has met so far.
@@ -125,6 +126,10 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 // known then, and an attempt that is cut off leaves only doubt. The Dashboard's
 // client bounds its time, and Close ends it.
 func (b *Broker) send(j *callState) *dashboard.Result {
+	defer b.record.Begin(&record.Attempt{
+		Start: time.Now(), Operation: j.call.Operation.GetId(), Organization: j.organization,
+		Caller: j.call.Caller, Method: j.call.method(), Number: j.history.number + 1,
+	})()
 	if j.call.read() {
 		return b.attempt(j.ctx, &j.slot, &j.request)
 	}

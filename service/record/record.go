@@ -80,6 +80,8 @@ type Record struct {
 	orgs   map[string]*list.Element // of *series
 	recent list.List                // the same, latest first
 	since  time.Time
+
+	underWay underWay
 }
 
 // New makes an empty Record.
@@ -141,6 +143,8 @@ func (r *Record) organization(id string) *series {
 type AttemptFilter struct {
 	Organization, Operation, Caller string
 	Outcome                         fault.Outcome
+	// Failed chooses attempts that did not end well; one whose caller left is none.
+	Failed bool
 	// Before chooses attempts that started before this moment.
 	Before time.Time
 	// Limit is the number of attempts at the most: 100 when 0, never above 1000.
@@ -165,6 +169,7 @@ func (f *AttemptFilter) chooser(w *interner) func(*packedAttempt) bool {
 			(operation == 0 || operation == l.operation) &&
 			(caller == 0 || caller == l.caller) &&
 			(f.Outcome == fault.NoOutcome || f.Outcome == l.outcome) &&
+			(!f.Failed || l.outcome != fault.OK && l.outcome != fault.Left && l.outcome != fault.Redirect) &&
 			l.start < before
 	}
 }

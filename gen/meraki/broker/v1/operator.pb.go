@@ -370,11 +370,491 @@ func (x *HoldState) GetOperator() string {
 	return ""
 }
 
+type DescribeBrokerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeBrokerRequest) Reset() {
+	*x = DescribeBrokerRequest{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeBrokerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeBrokerRequest) ProtoMessage() {}
+
+func (x *DescribeBrokerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeBrokerRequest.ProtoReflect.Descriptor instead.
+func (*DescribeBrokerRequest) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{5}
+}
+
+// One replica of the broker.
+type BrokerDescription struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Version   string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Revision  string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The Dashboard's base address.
+	Upstream string `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// Absent where this replica is alone.
+	Store *StoreState  `protobuf:"bytes,5,opt,name=store,proto3" json:"store,omitempty"`
+	Keys  []*KeyState  `protobuf:"bytes,6,rep,name=keys,proto3" json:"keys,omitempty"`
+	Holds []*HoldState `protobuf:"bytes,7,rep,name=holds,proto3" json:"holds,omitempty"`
+	// Requests that the Dashboard has not answered yet, the oldest first; 100 at the most.
+	// An attempt that is under way has no outcome.
+	UnderWay         []*Attempt `protobuf:"bytes,8,rep,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	AttemptsUnderWay int32      `protobuf:"varint,9,opt,name=attempts_under_way,json=attemptsUnderWay,proto3" json:"attempts_under_way,omitempty"`
+	// What is watched at this replica, the most watched first; 100 at the most.
+	Watches []*WatchState `protobuf:"bytes,10,rep,name=watches,proto3" json:"watches,omitempty"`
+	// Organizations with action batches of this replica; 100 at the most.
+	Batches []*BatchState `protobuf:"bytes,11,rep,name=batches,proto3" json:"batches,omitempty"`
+	// It is about to stop.
+	Draining bool `protobuf:"varint,12,opt,name=draining,proto3" json:"draining,omitempty"`
+	// There is no token to act with: Hold and Release are refused.
+	ReadOnly      bool `protobuf:"varint,13,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrokerDescription) Reset() {
+	*x = BrokerDescription{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrokerDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrokerDescription) ProtoMessage() {}
+
+func (x *BrokerDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrokerDescription.ProtoReflect.Descriptor instead.
+func (*BrokerDescription) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BrokerDescription) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *BrokerDescription) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *BrokerDescription) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *BrokerDescription) GetStore() *StoreState {
+	if x != nil {
+		return x.Store
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetKeys() []*KeyState {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetHolds() []*HoldState {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetUnderWay() []*Attempt {
+	if x != nil {
+		return x.UnderWay
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetAttemptsUnderWay() int32 {
+	if x != nil {
+		return x.AttemptsUnderWay
+	}
+	return 0
+}
+
+func (x *BrokerDescription) GetWatches() []*WatchState {
+	if x != nil {
+		return x.Watches
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetBatches() []*BatchState {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+func (x *BrokerDescription) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *BrokerDescription) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
+// The shared store, as this replica sees it.
+type StoreState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether budgets are shared at this moment; otherwise this replica goes on with its
+	// part of each.
+	Shared bool `protobuf:"varint,1,opt,name=shared,proto3" json:"shared,omitempty"`
+	// Replicas that share it, as last heard.
+	Replicas int32 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	// How often it was lost since the start.
+	Outages       int64 `protobuf:"varint,3,opt,name=outages,proto3" json:"outages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreState) Reset() {
+	*x = StoreState{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreState) ProtoMessage() {}
+
+func (x *StoreState) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreState.ProtoReflect.Descriptor instead.
+func (*StoreState) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StoreState) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *StoreState) GetReplicas() int32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *StoreState) GetOutages() int64 {
+	if x != nil {
+		return x.Outages
+	}
+	return 0
+}
+
+// A key of the configuration, by its name.
+type KeyState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The Dashboard has answered 401 to it within the last minute.
+	Rejected      bool `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyState) Reset() {
+	*x = KeyState{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyState) ProtoMessage() {}
+
+func (x *KeyState) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyState.ProtoReflect.Descriptor instead.
+func (*KeyState) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *KeyState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyState) GetRejected() bool {
+	if x != nil {
+		return x.Rejected
+	}
+	return false
+}
+
+// A read that is watched.
+type WatchState struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Operation      string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	OrganizationId string                 `protobuf:"bytes,2,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Some of who watches it, and how many watches there are.
+	Callers []string `protobuf:"bytes,3,rep,name=callers,proto3" json:"callers,omitempty"`
+	Watches int32    `protobuf:"varint,4,opt,name=watches,proto3" json:"watches,omitempty"`
+	// How old a state may become before it is read anew.
+	Age *durationpb.Duration `protobuf:"bytes,5,opt,name=age,proto3" json:"age,omitempty"`
+	// When it was read last; absent before the first time.
+	ReadTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
+	// Why the latest poll failed; empty when it did not.
+	Trouble       string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchState) Reset() {
+	*x = WatchState{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchState) ProtoMessage() {}
+
+func (x *WatchState) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchState.ProtoReflect.Descriptor instead.
+func (*WatchState) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchState) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *WatchState) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *WatchState) GetCallers() []string {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *WatchState) GetWatches() int32 {
+	if x != nil {
+		return x.Watches
+	}
+	return 0
+}
+
+func (x *WatchState) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+func (x *WatchState) GetReadTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadTime
+	}
+	return nil
+}
+
+func (x *WatchState) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
+// Action batches for lists of writes of one organization.
+type BatchState struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	OrganizationId string                 `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	// Batches under way, of so many at the most.
+	UnderWay int32 `protobuf:"varint,2,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	Places   int32 `protobuf:"varint,3,opt,name=places,proto3" json:"places,omitempty"`
+	// Lists that wait for a place.
+	Waiting       int32    `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Callers       []string `protobuf:"bytes,5,rep,name=callers,proto3" json:"callers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchState) Reset() {
+	*x = BatchState{}
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchState) ProtoMessage() {}
+
+func (x *BatchState) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_operator_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchState.ProtoReflect.Descriptor instead.
+func (*BatchState) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_operator_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BatchState) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+func (x *BatchState) GetUnderWay() int32 {
+	if x != nil {
+		return x.UnderWay
+	}
+	return 0
+}
+
+func (x *BatchState) GetPlaces() int32 {
+	if x != nil {
+		return x.Places
+	}
+	return 0
+}
+
+func (x *BatchState) GetWaiting() int32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *BatchState) GetCallers() []string {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
 var File_meraki_broker_v1_operator_proto protoreflect.FileDescriptor
 
 const file_meraki_broker_v1_operator_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeraki/broker/v1/operator.proto\x12\x10meraki.broker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x01\n" +
+	"\x1fmeraki/broker/v1/operator.proto\x12\x10meraki.broker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmeraki/broker/v1/broker.proto\"\xa3\x01\n" +
 	"\vHoldRequest\x121\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x1b.meraki.broker.v1.HoldScopeR\x05scope\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x125\n" +
@@ -393,13 +873,55 @@ const file_meraki_broker_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1a\n" +
-	"\boperator\x18\x06 \x01(\tR\boperator*\x80\x01\n" +
+	"\boperator\x18\x06 \x01(\tR\boperator\"\x17\n" +
+	"\x15DescribeBrokerRequest\"\xc6\x04\n" +
+	"\x11BrokerDescription\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\x1a\n" +
+	"\bupstream\x18\x04 \x01(\tR\bupstream\x122\n" +
+	"\x05store\x18\x05 \x01(\v2\x1c.meraki.broker.v1.StoreStateR\x05store\x12.\n" +
+	"\x04keys\x18\x06 \x03(\v2\x1a.meraki.broker.v1.KeyStateR\x04keys\x121\n" +
+	"\x05holds\x18\a \x03(\v2\x1b.meraki.broker.v1.HoldStateR\x05holds\x126\n" +
+	"\tunder_way\x18\b \x03(\v2\x19.meraki.broker.v1.AttemptR\bunderWay\x12,\n" +
+	"\x12attempts_under_way\x18\t \x01(\x05R\x10attemptsUnderWay\x126\n" +
+	"\awatches\x18\n" +
+	" \x03(\v2\x1c.meraki.broker.v1.WatchStateR\awatches\x126\n" +
+	"\abatches\x18\v \x03(\v2\x1c.meraki.broker.v1.BatchStateR\abatches\x12\x1a\n" +
+	"\bdraining\x18\f \x01(\bR\bdraining\x12\x1b\n" +
+	"\tread_only\x18\r \x01(\bR\breadOnly\"Z\n" +
+	"\n" +
+	"StoreState\x12\x16\n" +
+	"\x06shared\x18\x01 \x01(\bR\x06shared\x12\x1a\n" +
+	"\breplicas\x18\x02 \x01(\x05R\breplicas\x12\x18\n" +
+	"\aoutages\x18\x03 \x01(\x03R\aoutages\":\n" +
+	"\bKeyState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\bR\brejected\"\x87\x02\n" +
+	"\n" +
+	"WatchState\x12\x1c\n" +
+	"\toperation\x18\x01 \x01(\tR\toperation\x12'\n" +
+	"\x0forganization_id\x18\x02 \x01(\tR\x0eorganizationId\x12\x18\n" +
+	"\acallers\x18\x03 \x03(\tR\acallers\x12\x18\n" +
+	"\awatches\x18\x04 \x01(\x05R\awatches\x12+\n" +
+	"\x03age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03age\x127\n" +
+	"\tread_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12\x18\n" +
+	"\atrouble\x18\a \x01(\tR\atrouble\"\x9e\x01\n" +
+	"\n" +
+	"BatchState\x12'\n" +
+	"\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\x12\x1b\n" +
+	"\tunder_way\x18\x02 \x01(\x05R\bunderWay\x12\x16\n" +
+	"\x06places\x18\x03 \x01(\x05R\x06places\x12\x18\n" +
+	"\awaiting\x18\x04 \x01(\x05R\awaiting\x12\x18\n" +
+	"\acallers\x18\x05 \x03(\tR\acallers*\x80\x01\n" +
 	"\tHoldScope\x12\x1a\n" +
 	"\x16HOLD_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16HOLD_SCOPE_CALLER_BULK\x10\x01\x12 \n" +
 	"\x1cHOLD_SCOPE_ORGANIZATION_BULK\x10\x02\x12\x19\n" +
-	"\x15HOLD_SCOPE_ALL_WRITES\x10\x032\xf5\x01\n" +
-	"\x0fOperatorService\x12B\n" +
+	"\x15HOLD_SCOPE_ALL_WRITES\x10\x032\xd5\x02\n" +
+	"\x0fOperatorService\x12^\n" +
+	"\x0eDescribeBroker\x12'.meraki.broker.v1.DescribeBrokerRequest\x1a#.meraki.broker.v1.BrokerDescription\x12B\n" +
 	"\x04Hold\x12\x1d.meraki.broker.v1.HoldRequest\x1a\x1b.meraki.broker.v1.HoldState\x12H\n" +
 	"\aRelease\x12 .meraki.broker.v1.ReleaseRequest\x1a\x1b.meraki.broker.v1.HoldState\x12T\n" +
 	"\tListHolds\x12\".meraki.broker.v1.ListHoldsRequest\x1a#.meraki.broker.v1.ListHoldsResponseB{\n" +
@@ -418,7 +940,7 @@ func file_meraki_broker_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_meraki_broker_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meraki_broker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meraki_broker_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meraki_broker_v1_operator_proto_goTypes = []any{
 	(HoldScope)(0),                // 0: meraki.broker.v1.HoldScope
 	(*HoldRequest)(nil),           // 1: meraki.broker.v1.HoldRequest
@@ -426,28 +948,46 @@ var file_meraki_broker_v1_operator_proto_goTypes = []any{
 	(*ListHoldsRequest)(nil),      // 3: meraki.broker.v1.ListHoldsRequest
 	(*ListHoldsResponse)(nil),     // 4: meraki.broker.v1.ListHoldsResponse
 	(*HoldState)(nil),             // 5: meraki.broker.v1.HoldState
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*DescribeBrokerRequest)(nil), // 6: meraki.broker.v1.DescribeBrokerRequest
+	(*BrokerDescription)(nil),     // 7: meraki.broker.v1.BrokerDescription
+	(*StoreState)(nil),            // 8: meraki.broker.v1.StoreState
+	(*KeyState)(nil),              // 9: meraki.broker.v1.KeyState
+	(*WatchState)(nil),            // 10: meraki.broker.v1.WatchState
+	(*BatchState)(nil),            // 11: meraki.broker.v1.BatchState
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Attempt)(nil),               // 14: meraki.broker.v1.Attempt
 }
 var file_meraki_broker_v1_operator_proto_depIdxs = []int32{
 	0,  // 0: meraki.broker.v1.HoldRequest.scope:type_name -> meraki.broker.v1.HoldScope
-	6,  // 1: meraki.broker.v1.HoldRequest.duration:type_name -> google.protobuf.Duration
+	12, // 1: meraki.broker.v1.HoldRequest.duration:type_name -> google.protobuf.Duration
 	0,  // 2: meraki.broker.v1.ReleaseRequest.scope:type_name -> meraki.broker.v1.HoldScope
 	5,  // 3: meraki.broker.v1.ListHoldsResponse.items:type_name -> meraki.broker.v1.HoldState
 	0,  // 4: meraki.broker.v1.HoldState.scope:type_name -> meraki.broker.v1.HoldScope
-	7,  // 5: meraki.broker.v1.HoldState.start_time:type_name -> google.protobuf.Timestamp
-	7,  // 6: meraki.broker.v1.HoldState.end_time:type_name -> google.protobuf.Timestamp
-	1,  // 7: meraki.broker.v1.OperatorService.Hold:input_type -> meraki.broker.v1.HoldRequest
-	2,  // 8: meraki.broker.v1.OperatorService.Release:input_type -> meraki.broker.v1.ReleaseRequest
-	3,  // 9: meraki.broker.v1.OperatorService.ListHolds:input_type -> meraki.broker.v1.ListHoldsRequest
-	5,  // 10: meraki.broker.v1.OperatorService.Hold:output_type -> meraki.broker.v1.HoldState
-	5,  // 11: meraki.broker.v1.OperatorService.Release:output_type -> meraki.broker.v1.HoldState
-	4,  // 12: meraki.broker.v1.OperatorService.ListHolds:output_type -> meraki.broker.v1.ListHoldsResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	13, // 5: meraki.broker.v1.HoldState.start_time:type_name -> google.protobuf.Timestamp
+	13, // 6: meraki.broker.v1.HoldState.end_time:type_name -> google.protobuf.Timestamp
+	13, // 7: meraki.broker.v1.BrokerDescription.start_time:type_name -> google.protobuf.Timestamp
+	8,  // 8: meraki.broker.v1.BrokerDescription.store:type_name -> meraki.broker.v1.StoreState
+	9,  // 9: meraki.broker.v1.BrokerDescription.keys:type_name -> meraki.broker.v1.KeyState
+	5,  // 10: meraki.broker.v1.BrokerDescription.holds:type_name -> meraki.broker.v1.HoldState
+	14, // 11: meraki.broker.v1.BrokerDescription.under_way:type_name -> meraki.broker.v1.Attempt
+	10, // 12: meraki.broker.v1.BrokerDescription.watches:type_name -> meraki.broker.v1.WatchState
+	11, // 13: meraki.broker.v1.BrokerDescription.batches:type_name -> meraki.broker.v1.BatchState
+	12, // 14: meraki.broker.v1.WatchState.age:type_name -> google.protobuf.Duration
+	13, // 15: meraki.broker.v1.WatchState.read_time:type_name -> google.protobuf.Timestamp
+	6,  // 16: meraki.broker.v1.OperatorService.DescribeBroker:input_type -> meraki.broker.v1.DescribeBrokerRequest
+	1,  // 17: meraki.broker.v1.OperatorService.Hold:input_type -> meraki.broker.v1.HoldRequest
+	2,  // 18: meraki.broker.v1.OperatorService.Release:input_type -> meraki.broker.v1.ReleaseRequest
+	3,  // 19: meraki.broker.v1.OperatorService.ListHolds:input_type -> meraki.broker.v1.ListHoldsRequest
+	7,  // 20: meraki.broker.v1.OperatorService.DescribeBroker:output_type -> meraki.broker.v1.BrokerDescription
+	5,  // 21: meraki.broker.v1.OperatorService.Hold:output_type -> meraki.broker.v1.HoldState
+	5,  // 22: meraki.broker.v1.OperatorService.Release:output_type -> meraki.broker.v1.HoldState
+	4,  // 23: meraki.broker.v1.OperatorService.ListHolds:output_type -> meraki.broker.v1.ListHoldsResponse
+	20, // [20:24] is the sub-list for method output_type
+	16, // [16:20] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meraki_broker_v1_operator_proto_init() }
@@ -455,13 +995,14 @@ func file_meraki_broker_v1_operator_proto_init() {
 	if File_meraki_broker_v1_operator_proto != nil {
 		return
 	}
+	file_meraki_broker_v1_broker_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_broker_v1_operator_proto_rawDesc), len(file_meraki_broker_v1_operator_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

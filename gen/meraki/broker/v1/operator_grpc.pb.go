@@ -21,9 +21,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OperatorService_Hold_FullMethodName      = "/meraki.broker.v1.OperatorService/Hold"
-	OperatorService_Release_FullMethodName   = "/meraki.broker.v1.OperatorService/Release"
-	OperatorService_ListHolds_FullMethodName = "/meraki.broker.v1.OperatorService/ListHolds"
+	OperatorService_DescribeBroker_FullMethodName = "/meraki.broker.v1.OperatorService/DescribeBroker"
+	OperatorService_Hold_FullMethodName           = "/meraki.broker.v1.OperatorService/Hold"
+	OperatorService_Release_FullMethodName        = "/meraki.broker.v1.OperatorService/Release"
+	OperatorService_ListHolds_FullMethodName      = "/meraki.broker.v1.OperatorService/ListHolds"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -33,6 +34,8 @@ const (
 // Hold and Release need a token of an operator, as the metadata authorization:
 // Bearer TOKEN. What only reads needs none.
 type OperatorServiceClient interface {
+	// What this replica is and does at this moment.
+	DescribeBroker(ctx context.Context, in *DescribeBrokerRequest, opts ...grpc.CallOption) (*BrokerDescription, error)
 	// Refuses the calls of a scope for a time, with the reason HELD_BY_OPERATOR. A hold
 	// of the same scope and name takes the place of the one before. Through the shared
 	// store every replica obeys within a second.
@@ -49,6 +52,16 @@ type operatorServiceClient struct {
 
 func NewOperatorServiceClient(cc grpc.ClientConnInterface) OperatorServiceClient {
 	return &operatorServiceClient{cc}
+}
+
+func (c *operatorServiceClient) DescribeBroker(ctx context.Context, in *DescribeBrokerRequest, opts ...grpc.CallOption) (*BrokerDescription, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BrokerDescription)
+	err := c.cc.Invoke(ctx, OperatorService_DescribeBroker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *operatorServiceClient) Hold(ctx context.Context, in *HoldRequest, opts ...grpc.CallOption) (*HoldState, error) {
@@ -88,6 +101,8 @@ func (c *operatorServiceClient) ListHolds(ctx context.Context, in *ListHoldsRequ
 // Hold and Release need a token of an operator, as the metadata authorization:
 // Bearer TOKEN. What only reads needs none.
 type OperatorServiceServer interface {
+	// What this replica is and does at this moment.
+	DescribeBroker(context.Context, *DescribeBrokerRequest) (*BrokerDescription, error)
 	// Refuses the calls of a scope for a time, with the reason HELD_BY_OPERATOR. A hold
 	// of the same scope and name takes the place of the one before. Through the shared
 	// store every replica obeys within a second.
@@ -106,6 +121,9 @@ type OperatorServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedOperatorServiceServer struct{}
 
+func (UnimplementedOperatorServiceServer) DescribeBroker(context.Context, *DescribeBrokerRequest) (*BrokerDescription, error) {
+	return nil, status.Error(codes.Unimplemented, "method DescribeBroker not implemented")
+}
 func (UnimplementedOperatorServiceServer) Hold(context.Context, *HoldRequest) (*HoldState, error) {
 	return nil, status.Error(codes.Unimplemented, "method Hold not implemented")
 }
@@ -134,6 +152,24 @@ func RegisterOperatorServiceServer(s grpc.ServiceRegistrar, srv OperatorServiceS
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&OperatorService_ServiceDesc, srv)
+}
+
+func _OperatorService_DescribeBroker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DescribeBrokerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).DescribeBroker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_DescribeBroker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).DescribeBroker(ctx, req.(*DescribeBrokerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _OperatorService_Hold_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -197,6 +233,10 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "meraki.broker.v1.OperatorService",
 	HandlerType: (*OperatorServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "DescribeBroker",
+			Handler:    _OperatorService_DescribeBroker_Handler,
+		},
 		{
 			MethodName: "Hold",
 			Handler:    _OperatorService_Hold_Handler,

@@ -1,0 +1,135 @@
+package page
+
+import (
+	"bytes"
+	"cmp"
+	"html/template"
+	"log/slog"
+	"slices"
+	"time"
+
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+)
+
+// The most rows of each table; the JSON has more.
+const (
+	mostRows     = 50
+	mostFailures = 30
+)
+
+// A look is what there was to see at one moment.
+type look struct {
+	Now      time.Time
+	Broker   *brokerv1.BrokerDescription
+	Health   *brokerv1.UpstreamHealth
+	Budgets  []*brokerv1.Budget
+	Failures []*brokerv1.Attempt
+	Drift    []*brokerv1.Drift
+
+	// Rows are the organizations, those with the most to look at first; More is how many
+	// are left out. Address is the egress address.
+	Address *budgetRow
+	Rows    []budgetRow
+	More    int
+	// Waiting are those who wait, the longest first.
+	Waiting     []waitingRow
+	MoreWaiting int
+
+	// parts are the live parts of the page, rendered.
+	parts map[string]template.HTML
+	// HasUsage tells that it is known who spent what.
+	HasUsage bool
+}
+
+// A budgetRow is an organization, or the egress address.
+type budgetRow struct {
+	*brokerv1.Budget
+	// Used is what was spent of late, requests a second.
+	Used float64
+	Plot plot
+	// ByPriority are the waiting calls: critical, normal, bulk.
+	ByPriority [3]int32
+	Oldest     time.Duration
+	Held       bool
+}
+
+// A waitingRow is the calls of one caller for one organization.
+type waitingRow struct {
+	Organization string
+	*brokerv1.ClassState
+}
+
+func newLook(now time.Time, s Source) *look {
+	l := &look{
+		Now: now, Broker: s.Describe(), Health: s.Health(), Budgets: s.Budgets(), Failures: s.Failures(mostFailures),
+		Drift: s.Drift(),
+	}
+	held := make(map[string]bool)
+	for _, h := range l.Broker.GetHolds() {
+		if h.GetScope() == brokerv1.HoldScope_HOLD_SCOPE_ORGANIZATION_BULK {
+			held[h.GetName()] = true
+		}
+	}
+	budgets := slices.Clone(l.Budgets)
+	slices.SortStableFunc(budgets, func(a, b *brokerv1.Budget) int {
+		return cmp.Or(-cmp.Compare(a.GetWaiting(), b.GetWaiting()), -cmp.Compare(a.GetAttempts(), b.GetAttempts()))
+	})
+	for _, b := range budgets {
+		for _, c := range b.GetClasses() {
+			l.Waiting = append(l.Waiting, waitingRow{b.GetOrganizationId(), c})
+		}
+		switch {
+		case b.GetOrganizationId() == "":
+			row := newBudgetRow(b, s.Recent(""))
+			l.Address = &row
+		case len(l.Rows) == mostRows:
+			l.More++
+		default:
+			row := newBudgetRow(b, s.Recent(b.GetOrganizationId()))
+			row.Held = held[b.GetOrganizationId()]
+			l.Rows = append(l.Rows, row)
+		}
+	}
+	slices.SortStableFunc(l.Waiting, func(a, b waitingRow) int {
+		return -cmp.Compare(a.GetOldest().AsDuration(), b.GetOldest().AsDuration())
+	})
+	if n := len(l.Waiting); n > mostRows {
+		l.Waiting, l.MoreWaiting = l.Waiting[:mostRows], n-mostRows
+	}
+	slices.SortStableFunc(l.Drift, func(a, b *brokerv1.Drift) int { return -cmp.Compare(a.GetCount(), b.GetCount()) })
+	return l
+}
+
+func newBudgetRow(b *brokerv1.Budget, recent []int64) budgetRow {
+	row := budgetRow{Budget: b, Plot: newPlot(recent, b.GetCeiling())}
+	if n := len(recent); n > 0 {
+		row.Used = float64(recent[n-1]) / slotSeconds
+	}
+	for _, c := range b.GetClasses() {
+		row.Oldest = max(row.Oldest, c.GetOldest().AsDuration())
+		for i, name := range [...]string{"critical", "normal", "bulk"} {
+			if c.GetPriority() == name {
+				row.ByPriority[i] += c.GetWaiting()
+			}
+		}
+	}
+	return row
+}
+
+// partNames are the live parts, in the order of the page.
+var partNames = [...]string{"broker", "health", "holds", "budgets", "waiting", "underway", "failures", "watches", "batches", "drift"}
+
+// render renders the live parts once for all who read.
+func (l *look) render(pages *template.Template, log *slog.Logger) {
+	l.parts = make(map[string]template.HTML, len(partNames))
+	for _, name := range partNames {
+		var out bytes.Buffer
+		if err := pages.ExecuteTemplate(&out, name, l); err != nil {
+			log.Error("a part of the page cannot be rendered", "part", name, "error", err)
+		}
+		l.parts[name] = template.HTML(out.String())
+	}
+}
+
+// Part is a live part, for the whole page.
+func (l *look) Part(name string) template.HTML { return l.parts[name] }
