@@ -8,6 +8,7 @@ import (
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/record"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 // mostDescribed bounds each list of a description.
@@ -71,6 +72,11 @@ func (o *Operator) Failures(most int) []*brokerv1.Attempt {
 		out = append(out, attemptMessage(&a))
 	}
 	return out
+}
+
+// Usage tells who spent what in the last hour: callers in organizations.
+func (o *Operator) Usage(most int) *brokerv1.GetUsageResponse {
+	return usageMessage(o.Server.broker.Usage().Ask(time.Now(), usage.Query{Groups: usage.ByCaller | usage.ByOrganization, Limit: most}))
 }
 
 // Recent counts the attempts of an organization of late, in slots of ten seconds.

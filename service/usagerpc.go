@@ -28,7 +28,10 @@ func (s *Server) GetUsage(ctx context.Context, in *brokerv1.GetUsageRequest) (*b
 	if err != nil {
 		return nil, err
 	}
-	a := s.broker.Usage().Ask(time.Now(), q)
+	return usageMessage(s.broker.Usage().Ask(time.Now(), q)), nil
+}
+
+func usageMessage(a usage.Answer) *brokerv1.GetUsageResponse {
 	out := &brokerv1.GetUsageResponse{
 		Other: figuresMessage(&a.Other), Total: figuresMessage(&a.Total),
 		BeginTime: timestamppb.New(a.Begin), EndTime: timestamppb.New(a.End), Incomplete: a.Incomplete,
@@ -44,7 +47,7 @@ func (s *Server) GetUsage(ctx context.Context, in *brokerv1.GetUsageRequest) (*b
 			Id: r.ID, FirstTime: timestamppb.New(r.First), LastTime: timestamppb.New(r.Last),
 		})
 	}
-	return out, nil
+	return out
 }
 
 func usageQuery(in *brokerv1.GetUsageRequest) (usage.Query, error) {

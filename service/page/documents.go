@@ -14,6 +14,7 @@ var documents = map[string]func(*look) proto.Message{
 	"broker":   func(l *look) proto.Message { return l.Broker },
 	"health":   func(l *look) proto.Message { return l.Health },
 	"budgets":  func(l *look) proto.Message { return &brokerv1.WatchBudgetsResponse{Budgets: l.Budgets} },
+	"usage":    func(l *look) proto.Message { return l.Usage },
 	"failures": func(l *look) proto.Message { return &brokerv1.ListAttemptsResponse{Items: l.Failures} },
 	"drift":    func(l *look) proto.Message { return &brokerv1.ListDriftResponse{Items: l.Drift} },
 	"holds":    func(l *look) proto.Message { return &brokerv1.ListHoldsResponse{Items: l.Broker.GetHolds()} },

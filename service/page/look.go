@@ -37,8 +37,9 @@ type look struct {
 
 	// parts are the live parts of the page, rendered.
 	parts map[string]template.HTML
-	// HasUsage tells that it is known who spent what.
-	HasUsage bool
+	// Usage is who spent what, as of usageAt.
+	Usage   *brokerv1.GetUsageResponse
+	usageAt time.Time
 }
 
 // A budgetRow is an organization, or the egress address.
@@ -117,7 +118,7 @@ func newBudgetRow(b *brokerv1.Budget, recent []int64) budgetRow {
 }
 
 // partNames are the live parts, in the order of the page.
-var partNames = [...]string{"broker", "health", "holds", "budgets", "waiting", "underway", "failures", "watches", "batches", "drift"}
+var partNames = [...]string{"broker", "health", "holds", "budgets", "waiting", "usage", "underway", "failures", "watches", "batches", "drift"}
 
 // render renders the live parts once for all who read.
 func (l *look) render(pages *template.Template, log *slog.Logger) {

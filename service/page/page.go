@@ -28,6 +28,8 @@ type Source interface {
 	// Failures gives the latest attempts that did not end well.
 	Failures(most int) []*brokerv1.Attempt
 	Drift() []*brokerv1.Drift
+	// Usage tells who spent what in the last hour, those who spent the most first.
+	Usage(most int) *brokerv1.GetUsageResponse
 	// Recent counts the attempts of an organization, one count for each ten seconds of
 	// the last five minutes; nil where there was none.
 	Recent(organization string) []int64
@@ -109,9 +111,13 @@ func (p *Page) write(w http.ResponseWriter, status int, f form) {
 	_, _ = w.Write(out.Bytes())
 }
 
-// lookAgain is how old a look may be that is shown: readers and scrapers cost no more
-// than one.
-const lookAgain = 500 * time.Millisecond
+const (
+	// lookAgain is how old a look may be that is shown: readers and scrapers cost no more
+	// than one.
+	lookAgain = 500 * time.Millisecond
+	// usageAgain is the same for what was spent, which is the sum of an hour.
+	usageAgain = 3 * time.Second
+)
 
 // look gives what there is to see.
 func (p *Page) look() *look {
@@ -119,7 +125,13 @@ func (p *Page) look() *look {
 	defer p.mu.Unlock()
 	now := time.Now()
 	if p.latest == nil || now.Sub(p.latest.Now) >= lookAgain {
-		p.latest = newLook(now, p.source)
+		next := newLook(now, p.source)
+		if before := p.latest; before != nil && now.Sub(before.usageAt) < usageAgain {
+			next.Usage, next.usageAt = before.Usage, before.usageAt
+		} else {
+			next.Usage, next.usageAt = p.source.Usage(mostRows), now
+		}
+		p.latest = next
 		p.latest.render(p.pages, p.log)
 	}
 	return p.latest

@@ -82,6 +82,14 @@ func (f *fake) Drift() []*brokerv1.Drift {
 	return []*brokerv1.Drift{{Operation: "getNetwork", Path: markup, Kind: brokerv1.DriftKind_DRIFT_KIND_UNKNOWN_FIELD, Count: 7, LastTime: timestamppb.Now()}}
 }
 
+func (f *fake) Usage(int) *brokerv1.GetUsageResponse {
+	figures := &brokerv1.UsageFigures{Requests: 30, Attempts: 20, Refusals: 4, WaitTime: durationpb.New(time.Second), Saved: &brokerv1.SavedRequests{Shared: 3, Cached: 4}}
+	return &brokerv1.GetUsageResponse{
+		Rows:  []*brokerv1.UsageRow{{Caller: quotes, OrganizationId: markup, Figures: figures}},
+		Total: &brokerv1.UsageFigures{Attempts: 80}, Other: figures,
+	}
+}
+
 func (f *fake) Recent(string) []int64   { return []int64{0, 50, 100, 200} }
 func (f *fake) Ending() <-chan struct{} { return f.ending }
 
@@ -145,7 +153,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"1.2.3", "0123456789ab<", "rejected: put a new key", "lost 2 times", "<dd>3</dd>", "unreachable", "id-1, id-2, id-3<", "organization 1006",
 		"1 min 30 s", "id-9", "give up: refused", "The caller&#39;s request is wrong", "getOrganizationNetworks", "Release bulk of caller spiffe",
-		`M0.0 24.0L40.0 12.0L80.0 0.0L120.0 0.0`, "And 5 more", `href="/metrics"`, "7.0 <span", "unknown field", `<html lang="en">`,
+		`M0.0 24.0L40.0 12.0L80.0 0.0L120.0 0.0`, "And 5 more", `href="/metrics"`, "7.0 <span", "unknown field", "all others", "25.0 %", `<td class="n">7</td>`, `<html lang="en">`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
@@ -390,7 +398,7 @@ func (f *full) Write([]byte) (int, error) {
 func TestSpan(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0 ms", 340 * time.Millisecond: "340 ms", 12500 * time.Millisecond: "12.5 s", 243 * time.Second: "4 min 3 s",
-		135 * time.Minute: "2 h 15 min", 80 * time.Hour: "3 days",
+		135 * time.Minute: "2 h 15 min", 80 * time.Hour: "3 days", 5 * time.Minute: "5 min", time.Hour: "1 h",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)

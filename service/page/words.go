@@ -27,6 +27,7 @@ var words = template.FuncMap{
 	"outcome":  func(o brokerv1.Outcome) string { return enum(o.String(), "OUTCOME_") },
 	"verdict":  func(v brokerv1.HealthVerdict) string { return verdicts[v] },
 	"kind":     func(k brokerv1.DriftKind) string { return enum(k.String(), "DRIFT_KIND_") },
+	"spent":    newSpent,
 	"held":     held,
 	"place":    place,
 	"whatToDo": whatToDo,
@@ -55,11 +56,26 @@ func span(d time.Duration) string {
 	case d < time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+		return strings.TrimSuffix(fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60), " 0 s")
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+		return strings.TrimSuffix(fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60), " 0 min")
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+// A spent is what somebody spent, beside what all did.
+type spent struct {
+	*brokerv1.UsageFigures
+	Part  float64
+	Saved int64
+}
+
+func newSpent(f *brokerv1.UsageFigures, all int64) spent {
+	s := spent{UsageFigures: f, Saved: f.GetSaved().GetShared() + f.GetSaved().GetCached() + f.GetSaved().GetBatched() + f.GetSaved().GetWatched()}
+	if all > 0 {
+		s.Part = float64(f.GetAttempts()) / float64(all)
+	}
+	return s
 }
 
 // held says what a hold is of.
