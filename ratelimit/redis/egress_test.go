@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -285,4 +286,41 @@ func TestAnEgressWithoutItsStore(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAnEgressWhoseStoreFlaps: a store that goes and comes all the time costs part of
+// the budget, and never lets more through; nothing is left hanging.
+func TestAnEgressWhoseStoreFlaps(t *testing.T) {
+	t.Parallel()
+	own := serve(t)
+	for seed := range uint64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEgress(t, &server{own.For(t), t}, 0)
+			random := rand.New(rand.NewPCG(seed, 1))
+			start := time.Now()
+			e.wg.Go(func() {
+				for time.Since(start) < 8*time.Second {
+					e.way.blocked.Store(!e.way.blocked.Load())
+					time.Sleep(time.Duration(random.IntN(800)) * time.Millisecond)
+				}
+				e.way.blocked.Store(false)
+			})
+			e.load(8 * time.Second)
+			end := time.Now()
+			e.wg.Wait()
+			e.bounded(100, 80)
+			used := e.used(start.Add(2*time.Second), end)
+			t.Logf("%.3f of 100/s used", used)
+			if used < 0.3 {
+				t.Errorf("%.3f of 100/s used", used)
+			}
+			for i, ls := range e.lanes {
+				for kind, n := range ls.Waiting() {
+					if n != 0 {
+						t.Errorf("replica %d: %d calls wait for %s budgets", i, n, kind)
+					}
+				}
+			}
+		})
+	}
 }

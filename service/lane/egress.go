@@ -18,12 +18,12 @@ import (
 
 const (
 	// gather is how often the address is asked at the most while its slots are short,
-	// so that one round trip fetches several. It is less than the time for which the
+	// so that one round trip fetches several. It is no more than the time for which the
 	// store leaves a slot to the replica that it falls to.
-	gather = 15 * time.Millisecond
+	gather = 20 * time.Millisecond
 	// holdShort is how long a slot of the lane's own budget waits for one of the
 	// address that was not there at once: about the time of two.
-	holdShort = 25 * time.Millisecond
+	holdShort = 30 * time.Millisecond
 )
 
 // pairs are the slots of a lane that have one of their two parts. They belong to
