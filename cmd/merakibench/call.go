@@ -45,22 +45,22 @@ func (c *call) ok() bool { return c.code == codes.OK }
 func (c *call) took() time.Duration { return c.done.Sub(c.due) }
 
 // An asker makes one kind of call: the device with a serial number, in the
-// inventory of the site's organization. The organization is in the request, so
-// nobody has to look up whose budget it is.
+// inventory of an organization. The organization is in the request, so nobody has
+// to look up whose budget it is.
 type asker struct {
-	site   *site
-	method string
+	organization string
+	method       string
 }
 
 // question is the operation that is asked for.
 const question = "getOrganizationInventoryDevice"
 
-func (s *site) asker() (*asker, error) {
+func (s *site) asker(organization string) (*asker, error) {
 	m := s.contract.Operation(question)
 	if m == nil {
 		return nil, fmt.Errorf("the contract has no operation %s", question)
 	}
-	return &asker{s, m.Name}, nil
+	return &asker{organization, m.Name}, nil
 }
 
 // request is the wire form of the request message: field 1 is the organization,
@@ -68,14 +68,14 @@ func (s *site) asker() (*asker, error) {
 // generated package of a section and spends next to no time of the machine's.
 func (a *asker) request(serial string) []byte {
 	b := protowire.AppendTag(nil, 1, protowire.BytesType)
-	b = protowire.AppendString(b, a.site.organization)
+	b = protowire.AppendString(b, a.organization)
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
 	return protowire.AppendString(b, serial)
 }
 
 // ask makes a call. It takes as long as the call does.
 func (a *asker) ask(ctx context.Context, to *replica, c caller, serial string, due time.Time) call {
-	out := call{caller: c, path: "/organizations/" + a.site.organization + "/inventory/devices/" + serial, due: due}
+	out := call{caller: c, path: "/organizations/" + a.organization + "/inventory/devices/" + serial, due: due}
 	ctx, cancel := context.WithDeadline(ctx, due.Add(c.patience))
 	defer cancel()
 	pairs := []string{"x-forwarded-client-cert", "URI=" + c.identity()}

@@ -30,6 +30,7 @@ func scenarios() []scenario {
 		{"elephant-and-mouse", "One caller has 500 calls waiting, one makes a call every 2 s; then two callers have weights 3 and 1: each gets its part.", elephantAndMouse},
 		{"priorities", "Bulk asks for twelve times the budget while 5 critical calls a second come: these are answered in time.", priorities},
 		{"deadlines", "Bulk asks for three times the budget with deadlines of 5 s: what gets a slot is answered in time, the rest is refused at once.", deadlines},
+		{"egress", "Three replicas behind one address, asked for 130/s of twelve organizations, 80/10/10: one budget for the egress beside static thirds, and the store killed meanwhile.", egress},
 		{"store-lost", "The store of three replicas is killed and started again, empty: never over the budget, and no call waits for it.", storeLost},
 		{"watch", "200 watchers of the same 500 devices at three replicas: one poll in an age for all of them, also when the store or the replica that polls is killed.", watch},
 		{"pollers", "Ten services poll ten lists every 5 s: as they are, as reads with max-age, as watches.", pollers},

@@ -117,14 +117,17 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap lets the sandbox break the connection off.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// serial gives a device that nobody has asked for.
-func (s *site) serial() string {
+// serial gives a device of the site's organization that nobody has asked for.
+func (s *site) serial() string { return s.serialOf(0) }
+
+// serialOf gives a device of an organization that nobody has asked for.
+func (s *site) serialOf(organization int) string {
 	s.mu.Lock()
 	n := s.hosts
 	s.hosts++
 	s.mu.Unlock()
 	n %= networksOfOrganization * devicesOfNetwork
-	return s.sandbox.Serial(0, n/devicesOfNetwork, n%devicesOfNetwork)
+	return s.sandbox.Serial(organization, n/devicesOfNetwork, n%devicesOfNetwork)
 }
 
 // all gives the visits so far.

@@ -18,6 +18,11 @@ type group struct {
 }
 
 func (r *run) group(ctx context.Context, o sandbox.Options) (*group, error) {
+	return r.groupOf(ctx, o, "")
+}
+
+// groupOf is a group with more in its configuration than the bench writes itself.
+func (r *run) groupOf(ctx context.Context, o sandbox.Options, more string) (*group, error) {
 	g := new(group)
 	var err error
 	if g.site, err = r.site(o); err != nil {
@@ -26,7 +31,7 @@ func (r *run) group(ctx context.Context, o sandbox.Options) (*group, error) {
 	if g.store, err = r.store(ctx); err != nil {
 		return nil, err
 	}
-	if g.replicas, err = r.replicas(ctx, g.site, fleet{count: 3, store: g.store}); err != nil {
+	if g.replicas, err = r.replicas(ctx, g.site, fleet{count: 3, store: g.store, more: more}); err != nil {
 		return nil, err
 	}
 	g.traffic, err = g.site.traffic()

@@ -30,10 +30,12 @@ type stream struct {
 	to func(n int) *replica
 	// back tells whether call n, when refused, comes back once as it was told.
 	back func(n int) bool
+	// of is the index of the organization that is asked about.
+	of int
 }
 
 func (s *site) traffic() (*traffic, error) {
-	a, err := s.asker()
+	a, err := s.asker(s.organization)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +51,12 @@ func (t *traffic) offer(ctx context.Context, r *run, start time.Time, length tim
 	var all sync.WaitGroup
 	for _, s := range streams {
 		arrivals := load.Poisson(s.rate, length, r.nextSeed())
+		asker := *t.asker
+		asker.organization = t.site.sandbox.OrganizationID(s.of)
 		all.Go(func() {
 			load.Offer(ctx, start, arrivals, func(n int, due time.Time) {
-				serial := t.site.serial()
-				c := t.asker.ask(ctx, s.to(n), s.caller, serial, due)
+				serial := t.site.serialOf(s.of)
+				c := asker.ask(ctx, s.to(n), s.caller, serial, due)
 				t.note(c)
 				if c.code != codes.ResourceExhausted || c.later <= 0 || s.back == nil || !s.back(n) {
 					return
@@ -60,7 +64,7 @@ func (t *traffic) offer(ctx context.Context, r *run, start time.Time, length tim
 				if pause(ctx, c.later) != nil {
 					return
 				}
-				c = t.asker.ask(ctx, s.to(n), s.caller, serial, time.Now())
+				c = asker.ask(ctx, s.to(n), s.caller, serial, time.Now())
 				c.again = true
 				t.note(c)
 			})
