@@ -33,6 +33,17 @@
 {{- fail (printf "config: budget: burst %g + rate %g/s x jitter %gs = %g + %g = %g, above the burst of 10 that is accepted: lower the burst to %g, or the rate" $burst $rate $jitter $burst $late $sum (maxf 0.0 (subf 10.0 $late))) }}
 {{- end }}
 {{- end }}
+{{- $egress := default "" (default dict $config.budget).egress }}
+{{- if $egress }}
+{{- $store := default dict $config.store }}
+{{- if not $store.addresses }}
+{{- fail "config: budget.egress: replicas share the budget of an egress through the store, and store.addresses is missing: name the store, or leave budget.egress away and give each replica its part as budget.address_rate" }}
+{{- end }}
+{{- $part := ternary $config.budget.address_rate 100 (hasKey $config.budget "address_rate") | float64 }}
+{{- if and (gt (int $store.replicas) 1) (le (mulf $part (float64 $store.replicas)) 100.0) }}
+{{- fail (printf "config: budget.address_rate: %g for each of %d replicas is a part of the address's 100, and budget.egress %q shares the whole of it: leave out budget.address_rate, or budget.egress" $part (int $store.replicas) $egress) }}
+{{- end }}
+{{- end }}
 {{- $identity := default dict $config.identity }}
 {{- $known := or $identity.peer_certificate $identity.forwarded_client_cert $identity.linkerd_client_id $identity.token }}
 {{- if not (or $known $config.anonymous_everywhere (hasPrefix "127." $config.listen) (hasPrefix "localhost:" $config.listen)) }}
