@@ -29,12 +29,12 @@ BUF := $(BIN)/buf-$(BUF_VERSION)
 # Ours: everything but the generated packages, which hold nothing to test.
 OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
 
-.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients profile cpp rust
+.PHONY: run test soak setup check unit document mutations fuzz generate configuration generated breaking baseline stubs examples manifests mesh clients page screenshots profile cpp rust
 
 run:
 	go run ./cmd/merakid -sandbox
 
-test: setup check unit document fuzz mesh clients examples manifests
+test: setup check unit document fuzz mesh clients page examples manifests
 
 setup: $(BUF) $(SPEC)
 	sh .ci/setup
@@ -52,10 +52,10 @@ $(BUF): Makefile
 
 check: $(BUF) generated breaking
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -pgo=off -tags openapi,mesh,soak,clients $(OURS)
+	go vet -pgo=off -tags openapi,mesh,soak,clients,page,screenshots $(OURS)
 	go vet -pgo=off -tags xds ./cmd/merakid
 	go tool preprofile -i cmd/merakid/default.pgo -o /dev/null # what every build of the daemon begins with; the tests' builds do without
-	go tool staticcheck -tags openapi,mesh,soak,clients $(OURS)
+	go tool staticcheck -tags openapi,mesh,soak,clients,page,screenshots $(OURS)
 	$(BUF) lint
 
 unit:
@@ -153,3 +153,17 @@ clients:
 	mkdir -p .bin/deploy
 	go build -pgo=off -o .bin/deploy/merakid ./cmd/merakid
 	CLIENTS=$(BIN)/rest MERAKID=$(BIN)/deploy/merakid go test -tags clients -count=1 ./deploy/rest
+
+# The page for operators, in a real Chromium.
+page: .bin/deploy/merakid-page
+	AXE=$(BIN)/page/node_modules/axe-core MERAKID=$(BIN)/deploy/merakid go test -pgo=off -tags page -count=1 ./deploy/page
+
+# Takes the screenshots of docs/. Not part of test: a picture is never the same twice.
+screenshots: .bin/deploy/merakid-page
+	SCREENSHOTS=$(CURDIR)/docs MERAKID=$(BIN)/deploy/merakid go test -pgo=off -tags screenshots -count=1 ./deploy/page
+
+.PHONY: .bin/deploy/merakid-page
+.bin/deploy/merakid-page:
+	sh deploy/page/tools .bin
+	mkdir -p .bin/deploy
+	go build -pgo=off -o .bin/deploy/merakid ./cmd/merakid

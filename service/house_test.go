@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"ratelimit/redis":         {"ratelimit"},
 	// Tests alone, and what says so.
 	"deploy/mesh":             {},
+	"deploy/page":             {},
 	"deploy/rest":             {},
 	"service/store":           {},
 	"service/store/storetest": {},
