@@ -9,6 +9,7 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -81,7 +82,7 @@ func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Cal
 		q.Priority = identity.Priority(*beside.priority)
 	}
 	permit, err := s.access.Ask(access.Question{
-		Caller: caller, Request: q, Operation: call.Operation, Owner: call.ID, Unowned: unowned(call),
+		Caller: caller, Face: audit.GRPC, Request: q, Operation: call.Operation, Owner: call.ID, Unowned: unowned(call),
 		Path: call.Path, Query: call.Query, Body: call.Body,
 		OwnKey: beside.ownKey, OwnKeyField: keyAPIKey,
 	})

@@ -32,7 +32,7 @@
 // with which key), identity (who calls), credential (API keys and certificates),
 // contract (which operations there are, and which one a path is), transcode
 // (protobuf wire to HTTP and back), outcome (what became of a write, for the caller
-// that asks again), batch (many writes as few requests, and jobs from their start to
+// that asks again), audit (a line for each write, for whoever asks later), batch (many writes as few requests, and jobs from their start to
 // their end), watch (one poll for everyone who watches the same thing).
 //
 // The way of a call: broker (a slot, an attempt, again or done), with hold (what an

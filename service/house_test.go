@@ -20,12 +20,13 @@ const module = "github.com/merakibroker/merakibroker/"
 // below another ("ratelimit/redis") has a row of its own. Packages under gen/
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
-	"service": {"service/access", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault", "service/hold",
+	"service": {"service/access", "service/audit", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault", "service/hold",
 		"service/identity", "service/lane", "service/record", "service/transcode", "service/usage", "service/watch", "ratelimit", "gen"},
-	"service/access":   {"service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
+	"service/access":   {"service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
-	"service/batch":    {"service/access", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
-	"service/broker":   {"service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "service/usage", "ratelimit", "gen"},
+	"service/audit":    {"service/fault"},
+	"service/batch":    {"service/access", "service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
+	"service/broker":   {"service/audit", "service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "service/usage", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.
 	"service/contract/canonical": {},
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 	"service/page":                  {"service/fault", "gen"},
 	"service/record":                {"service/fault"},
 	"service/outcome":               {"service/broker", "service/fault", "gen"},
-	"service/rest":                  {"service/access", "service/broker", "service/contract", "service/fault", "service/identity", "service/outcome", "gen"},
+	"service/rest":                  {"service/access", "service/audit", "service/broker", "service/contract", "service/fault", "service/identity", "service/outcome", "gen"},
 	"service/sandbox":               {"service/contract", "service/sandbox/document", "service/sandbox/inventory", "service/sandbox/wireshape", "gen"},
 	"service/sandbox/document":      {"service/sandbox/inventory", "gen"},
 	"service/sandbox/inventory":     {},

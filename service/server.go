@@ -111,7 +111,7 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	if s.batches = c.Batches; s.batches == nil {
-		if s.batches, err = batch.New(batch.Config{Contract: c.Contract, Dashboard: c.Broker, Observer: s.metrics}); err != nil {
+		if s.batches, err = batch.New(batch.Config{Contract: c.Contract, Dashboard: c.Broker, Observer: s.metrics, Audit: c.Access.Audit}); err != nil {
 			return nil, err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/batch"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
@@ -38,6 +39,8 @@ import (
 
 // A daemon is the rooms wired together, nothing listening yet.
 type daemon struct {
+	// audit is the log of writes; nil without one.
+	audit      *audit.Log
 	server     *service.Server
 	operator   service.Operator
 	operations int
@@ -112,11 +115,16 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	mayAct, err := operators(&c, files)
 	wrong.Add("", err)
 	wrong.Add("", d.reachableREST(&c))
+	if d.audit, err = auditOf(&c, metrics.Registry(), log); d.audit != nil {
+		d.closing(func() { _ = d.audit.Close() }) // it tells the log
+	}
+	wrong.Add("audit.to", err)
 	wrong.Add("", d.forwardedBy(&c))
 	if err := f.Explain(wrong); err != nil {
 		return nil, err
 	}
 
+	access.Audit = d.audit
 	keyGauges(metrics.Registry(), access.Keys)
 	tokenGauges(metrics.Registry(), access.Resolver)
 	d.ready = access.Resolver.Ready
@@ -136,7 +144,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	batches, err := batch.New(batch.Config{Contract: contracts, Dashboard: b, Places: c.Budget.ActionBatches, Observer: metrics})
+	batches, err := batch.New(batch.Config{Contract: contracts, Dashboard: b, Places: c.Budget.ActionBatches, Observer: metrics, Audit: d.audit})
 	if err != nil {
 		return nil, err
 	}
@@ -296,7 +304,7 @@ func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: client, Record: attempts, Usage: usage.New(usage.Config{}), Holds: holds, Observer: metrics,
+		Dashboard: client, Record: attempts, Usage: usage.New(usage.Config{}), Holds: holds, Observer: metrics, Audit: d.audit,
 		Budgets: lane.Config{
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,

@@ -5,9 +5,11 @@ package access
 
 import (
 	"slices"
+	"strings"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/credential"
@@ -24,11 +26,15 @@ type Access struct {
 	// Contract says which operation an action of a batch is. Without it every action
 	// is one that nobody knows.
 	Contract *contract.Contract
+	// Audit is told of calls that are refused here; nil for none.
+	Audit *audit.Log
 }
 
 // A Question is one call, as far as rules and keys look at it.
 type Question struct {
 	Caller identity.Caller
+	// Face is the one that asks, for the audit.
+	Face string
 	// Request is what the caller wants to do. Ask fills in the organization.
 	Request identity.Request
 	// Operation is the contract's, or what the path tells of one that it does not know.
@@ -70,6 +76,7 @@ type Permit struct {
 	access   *Access
 	decision identity.Decision
 	caller   string
+	face     string
 	// organization is the owner, where it is known; organizations are what else the
 	// call names by id, all of them allowed.
 	organization  string
@@ -81,6 +88,17 @@ type Permit struct {
 
 // Ask decides about a call. The error is a *fault.Error.
 func (a *Access) Ask(q Question) (*Permit, error) {
+	p, err := a.ask(q)
+	if err != nil {
+		a.Audit.Refused(audit.Entry{
+			Caller: q.Caller.ID, Face: q.Face, Operation: q.Operation.GetId(), Path: q.Path, Fault: fault.As(err),
+			Method: strings.TrimPrefix(q.Operation.GetVerb().String(), "VERB_"),
+		})
+	}
+	return p, err
+}
+
+func (a *Access) ask(q Question) (*Permit, error) {
 	if f := unambiguous(q); f != nil {
 		return nil, f
 	}
@@ -104,7 +122,7 @@ func (a *Access) Ask(q Question) (*Permit, error) {
 	p := &Permit{
 		Weight: decision.Weight, Share: decision.Share, Priority: decision.Priority, Defaults: decision.Defaults,
 		Anywhere: decision.Anywhere(), Open: q.Request.Organization == "",
-		access: a, decision: decision, caller: q.Caller.ID, organization: q.Request.Organization,
+		access: a, decision: decision, caller: q.Caller.ID, face: q.Face, organization: q.Request.Organization,
 	}
 	if err := p.look(q); err != nil {
 		return nil, err
@@ -143,7 +161,7 @@ func served(owner string, named []string) []string {
 // Allow gives a call the key and the terms of the permit. A call that the caller
 // has said more about is told so afterwards.
 func (p *Permit) Allow(c *broker.Call) {
-	c.Key, c.OwnKey = p.Key, p.OwnKey
+	c.Key, c.OwnKey, c.Face = p.Key, p.OwnKey, p.face
 	c.Weight, c.Share, c.Priority = p.Weight, p.Share, ratelimit.Priority(p.Priority)
 	c.Deadline, c.RetryWrites = p.Defaults.Deadline, p.Defaults.RetryWrites
 	if c.Operation.GetVerb() == apiv1.Verb_VERB_GET {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -54,6 +55,8 @@ type Config struct {
 	Kept, CallerKept int
 	// Observer is told for metrics; nil for none.
 	Observer Observer
+	// Audit is told what became of each write; nil for none.
+	Audit *audit.Log
 }
 
 // Batches makes lists of writes. It is safe for concurrent use.
@@ -191,6 +194,7 @@ const lookingUp = 16
 
 // A placed write is one whose organization and key are known, or that has failed.
 type placed struct {
+	id, group    string // as the caller named them
 	call         *broker.Call
 	organization string
 	err          error
@@ -204,8 +208,11 @@ func (b *Batches) place(ctx context.Context, r Request) ([]placed, *fault.Error)
 	for range min(lookingUp, len(all)) {
 		workers.Go(func() {
 			for i := range next {
-				p := &all[i]
-				p.call, p.organization, p.err = b.config.Dashboard.Placed(ctx, r.Writes[i].Call)
+				p, w := &all[i], &r.Writes[i]
+				p.id, p.group = w.ID, w.Group
+				if p.call, p.organization, p.err = b.config.Dashboard.Placed(ctx, w.Call); p.err != nil {
+					p.call = w.Call
+				}
 			}
 		})
 	}

@@ -53,10 +53,13 @@ func (l *list) ended(f *flight, how ending, messages []string, err error) {
 		for _, u := range f.units {
 			delete(l.under, u)
 		}
+		for _, m := range f.members {
+			l.audit(Result{Index: l.index[m], State: Pending, Batch: f.document.ID, Err: err}, nil)
+		}
 		l.parked = append(l.parked, f)
 	case unknown:
 		for _, u := range f.units {
-			l.settle(u, Result{State: Failed, Batch: f.document.ID, Err: err})
+			l.settle(u, Result{State: Failed, Batch: f.document.ID, Err: err}, nil)
 		}
 	}
 	l.advance()
@@ -76,7 +79,7 @@ func (l *list) succeed(f *flight, state State) {
 			if uri := made[at]; uri != "" && state == Done {
 				r.Resource, r.Created = uri, uri[strings.LastIndexByte(uri, '/')+1:]
 			}
-			l.result(r)
+			l.result(r, nil)
 			at++
 		}
 		delete(l.under, u)
@@ -95,7 +98,7 @@ func (l *list) fail(f *flight, how ending, messages []string, g *fault.Error) {
 		delete(l.under, u)
 	}
 	if f.alone {
-		l.settle(f.units[0], Result{State: Failed, Err: refusal(f.template, messages, g)})
+		l.settle(f.units[0], Result{State: Failed, Err: refusal(f.template, messages, g)}, nil)
 		return
 	}
 	if how == refused && (g == nil || g.HTTPStatus != http.StatusBadRequest) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -107,7 +108,7 @@ func (f *flight) do(ctx context.Context, op *apiv1.Operation, path string, body 
 	answer, err := f.list.of.config.Dashboard.Do(ctx, &broker.Call{
 		Operation: op, Path: path, Body: body, ID: f.pool.organization,
 		Caller: t.Caller, Weight: t.Weight, Priority: t.Priority, Share: t.Share, Deadline: f.list.of.config.Longest,
-		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected,
+		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected, Name: f.list.name, Face: audit.Batch,
 	})
 	switch g := fault.As(err); {
 	case g != nil:

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/merakibroker/merakibroker/service/audit"
+	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -19,6 +22,8 @@ const mostSingles = 10
 type list struct {
 	of       *Batches
 	caller   string
+	name     string // the caller's own, its idempotency key
+	began    time.Time
 	validate bool
 	answers  bool
 	content  [sha256.Size]byte
@@ -72,7 +77,7 @@ func (b *Batches) open(ctx context.Context, r Request) (*list, *fault.Error) {
 		return nil, f
 	}
 	l := &list{
-		of: b, caller: r.Caller, validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
+		of: b, caller: r.Caller, name: r.Name, began: time.Now(), validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
 		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
 		dropped: make(map[*unit]error), changed: make(chan struct{}),
 	}
@@ -176,13 +181,13 @@ func (l *list) prepare(writes []Write) {
 		g := writes[i].Group
 		switch {
 		case p.err != nil:
-			l.result(Result{Index: i, State: Failed, Resource: writes[i].Call.Path, Err: p.err})
+			l.result(Result{Index: i, State: Failed, Resource: writes[i].Call.Path, Err: p.err}, nil)
 			continue
 		case broken[g] != "":
 			l.result(Result{Index: i, State: NotTried, Resource: p.call.Path, Err: &fault.Error{
 				Kind: fault.Conflict, Reason: reasonGroup, Operation: p.call.Operation.GetId(),
 				Detail: fmt.Sprintf("write %q of the same group has failed, so that nothing of the group was sent", broken[g]),
-			}})
+			}}, nil)
 			continue
 		}
 		it := item{path: p.call.Path, creates: creates(p.call.Operation), bytes: len(p.call.Body) + len(p.call.Path)}
@@ -203,10 +208,34 @@ func (l *list) prepare(writes []Write) {
 
 const reasonGroup = "GROUP_NOT_DONE"
 
-// result puts down what became of a write, with the lock held.
-func (l *list) result(r Result) {
+// result puts down what became of a write, with the lock held. The answer is the
+// Dashboard's to one that went by itself.
+func (l *list) result(r Result, answer *broker.Answer) {
 	l.results = append(l.results, r)
 	l.known[r.Index] = true
+	l.audit(r, answer)
+}
+
+// audit tells what became of a write, with the lock held.
+func (l *list) audit(r Result, answer *broker.Answer) {
+	if l.of.config.Audit == nil || l.validate {
+		return
+	}
+	p := l.placed[r.Index]
+	e := audit.Entry{
+		Began: l.began, Caller: l.caller, Face: audit.Batch, Operation: p.call.Operation.GetId(),
+		Method: strings.TrimPrefix(p.call.Operation.GetVerb().String(), "VERB_"), Organization: p.organization, Path: p.call.Path,
+		Key: l.name, Fault: fault.As(r.Err), Pending: r.State == Pending, Write: p.id, Group: p.group, ActionBatch: r.Batch, Redact: p.call.Key.Redact,
+	}
+	if answer != nil {
+		e.Status, e.RequestID, e.Attempts = answer.Status, answer.RequestID, len(answer.Attempts)
+	}
+	switch f := e.Fault; {
+	case r.State == NotTried, f != nil && !e.Pending && r.Batch == "" && f.HTTPStatus == 0 && len(f.Attempts) == 0 && f.Kind != fault.OutcomeUnknown:
+		l.of.config.Audit.Refused(e)
+	default:
+		l.of.config.Audit.Wrote(e)
+	}
 }
 
 // tell wakes the readers, with the lock held.
@@ -297,7 +326,7 @@ func (l *list) single(u *unit) bool {
 			l.settle(u, Result{State: NotTried, Err: &fault.Error{
 				Kind: fault.NotImplemented, Reason: "NOT_BATCHABLE", Operation: l.call(u.members[0]).Operation.GetId(),
 				Detail: "no action batch carries this operation, so that it cannot be checked without making it; nothing was sent",
-			}})
+			}}, nil)
 			return true
 		}
 		l.singles++
@@ -314,13 +343,13 @@ func (l *list) single(u *unit) bool {
 
 // settle puts down what became of the writes of a unit, and takes it out of the plan,
 // with the lock held.
-func (l *list) settle(u *unit, r Result) {
+func (l *list) settle(u *unit, r Result, answer *broker.Answer) {
 	for _, m := range u.members {
 		r.Index = l.index[m]
 		if r.Resource == "" || len(u.members) > 1 {
 			r.Resource = l.items[m].path
 		}
-		l.result(r)
+		l.result(r, answer)
 	}
 	delete(l.under, u)
 	l.plan.done(u)

@@ -33,7 +33,7 @@ func (l *list) alone(unsent context.Context, u *unit) {
 		if l.answers {
 			r.Answer = answer
 		}
-		l.settle(u, r)
+		l.settle(u, r, answer)
 	case f != nil && f.Kind == fault.Draining:
 		delete(l.under, u)
 		l.dropped[u] = err
@@ -41,7 +41,7 @@ func (l *list) alone(unsent context.Context, u *unit) {
 		delete(l.under, u)
 		l.plan.back(u) // nothing was sent, or what was sent was not executed
 	default:
-		l.settle(u, Result{State: Failed, Err: err})
+		l.settle(u, Result{State: Failed, Err: err}, nil)
 	}
 	l.advance()
 }
@@ -53,6 +53,9 @@ const mostBusy = 10
 // make makes a call. What finds no slot in time comes back as it is told to, as long as
 // somebody waits for it.
 func (l *list) make(unsent context.Context, c *broker.Call) (*broker.Answer, error) {
+	itself := *c
+	itself.Untold = true // it may go several times, and is told once
+	c = &itself
 	for busy := 0; ; {
 		answer, err := l.of.config.Dashboard.Do(unsent, c)
 		f := fault.As(err)
@@ -124,7 +127,7 @@ func (l *list) group(u *unit, messages []string, g *fault.Error) {
 			r.Err = &fault.Error{Kind: fault.Conflict, Reason: reasonGroup, Operation: c.Operation.GetId(),
 				Detail: "another write of the same group was refused, so that nothing of the group was done"}
 		}
-		l.result(r)
+		l.result(r, nil)
 	}
 	l.plan.done(u)
 }

@@ -60,23 +60,40 @@ func New(c Config) (*Broker, error) {
 // Do makes a call, and returns when it is done or cannot be. The error is always
 // a *fault.Error. A call without a deadline gets Config.Deadline.
 func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
-	if f := check(c); f != nil {
+	f := check(c)
+	if f != nil {
 		return nil, f
 	}
+	told := b.audited(c)
+	defer told.crashed()
+	var a *Answer
+	if a, f = b.accept(ctx, c); f != nil {
+		told.failed(f)
+		return nil, f
+	}
+	told.done(a)
+	return a, nil
+}
+
+// accept makes a call that has been checked, unless this replica takes none now.
+func (b *Broker) accept(ctx context.Context, c *Call) (*Answer, *fault.Error) {
 	if b.life.Draining() {
 		return nil, fault.Stopping(c.Operation.GetId())
 	}
 	if f := refuseRepeated(c); f != nil {
 		return nil, f
 	}
+	if !c.read() {
+		if f := b.config.Audit.Ready(); f != nil {
+			f.Operation = c.Operation.GetId()
+			return nil, f
+		}
+	}
 	ctx, cancel := b.bounded(ctx, c)
 	defer cancel()
 	a, f := b.do(ctx, c)
 	b.requested(c, a, f)
-	if f != nil {
-		return nil, f
-	}
-	return a, nil
+	return a, f
 }
 
 // do makes a call, once the caller may have it.

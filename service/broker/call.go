@@ -59,8 +59,12 @@ type Call struct {
 	// RetryWrites says that making the call twice does no harm.
 	RetryWrites bool
 	// Name is the caller's own name of a write, its idempotency key; empty for none.
-	// The broker does not look at it: see service/outcome.
+	// The broker only tells it to the audit: see service/outcome.
 	Name string
+	// Face is the one that the call came by, for the audit. Untold leaves it to the
+	// caller of Do to tell the audit of the call.
+	Face   string
+	Untold bool
 	// Repeated says that something in front of the broker has made this call before.
 	Repeated bool
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/hold"
@@ -42,6 +43,8 @@ type Config struct {
 	Usage *usage.Usage
 	// Observer is told for metrics; nil for none.
 	Observer Observer
+	// Audit is told of every write, and of reads where it wants them; nil for none.
+	Audit *audit.Log
 
 	// Deadline of a call that comes without one: 60 s.
 	Deadline time.Duration

@@ -106,6 +106,9 @@ func (k Key) mask() *mask {
 	return k.open().mask
 }
 
+// Redact is text without the secret, in whatever form it stands there.
+func (k Key) Redact(text string) string { return k.mask().text(text) }
+
 // String gives "[redacted]".
 func (k Key) String() string { return redacted }
 

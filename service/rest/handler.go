@@ -15,6 +15,7 @@ import (
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/audit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -199,7 +200,7 @@ func (h *Handler) serve(q *request) *fault.Error {
 	if f != nil {
 		return f
 	}
-	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner}
+	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner, Name: r.Header.Get(headerIdempotencyKey)}
 	ask, err := question(caller, route, t.query, body, ownKey)
 	if err != nil {
 		return named(faultOf(err), call)
@@ -270,7 +271,7 @@ func (h *Handler) delivered(r *http.Request, err error, settle func(delivered bo
 // question is what rules and keys are asked about a request. What the contract does
 // not know is asked about as the RPC Call is.
 func question(caller identity.Caller, route contract.Route, query string, body []byte, ownKey string) (access.Question, error) {
-	q := access.Question{Caller: caller, Operation: route.Operation, Owner: route.Owner, Unowned: route.Unowned,
+	q := access.Question{Caller: caller, Face: audit.REST, Operation: route.Operation, Owner: route.Owner, Unowned: route.Unowned,
 		Path: route.Path, Query: query, Body: body,
 		OwnKey: ownKey, OwnKeyField: "Authorization", OwnKeyOptional: true}
 	q.Request = identity.Request{RPC: "Call", Read: route.Operation.GetVerb() == apiv1.Verb_VERB_GET}
@@ -367,7 +368,7 @@ func (h *Handler) write(r *http.Request, call *broker.Call) (*outcome.Result, *f
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
-		Caller: call.Caller, Operation: call.Operation.GetId(), Name: r.Header.Get(headerIdempotencyKey),
+		Caller: call.Caller, Operation: call.Operation.GetId(), Name: call.Name,
 		Verb: call.Operation.GetVerb(), Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),
 	}, func(ctx context.Context) (*broker.Answer, error) { return h.config.Broker.Do(ctx, call) })
 	return result, faultOf(err)

@@ -86,6 +86,7 @@ type Config struct {
 	TLS     *credential.TLS   `yaml:"tls"`
 	Drain   Drain             `yaml:"drain"`
 	Log     Log               `yaml:"log"`
+	Audit   Audit             `yaml:"audit"`
 	Tracing telemetry.Tracing `yaml:"tracing"`
 	// XDS serves as a control plane says, without a proxy: connections, routes and
 	// certificates come from the one that GRPC_XDS_BOOTSTRAP leads to. Only in a
@@ -165,6 +166,19 @@ type Log struct {
 	Level string `yaml:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
 	// Format: json or text. Default json; text with -sandbox.
 	Format string `yaml:"format" jsonschema:"enum=json,enum=text"`
+}
+
+// Audit says where each write gets a line: who wrote what, when, and what became of it.
+// See docs/audit.md.
+type Audit struct {
+	// To is a file, which is opened anew once it has been renamed, or stdout. Off when
+	// absent.
+	To string `yaml:"to" jsonschema:"minLength=1"`
+	// Reads get a line, too.
+	Reads bool `yaml:"reads"`
+	// Required refuses writes while the file cannot be written. Without it they are made,
+	// and their lines wait in memory, up to 4 MiB.
+	Required bool `yaml:"required"`
 }
 
 // A Duration is written as Go writes it: 500ms, 10s, 2m.

@@ -24,6 +24,10 @@ func conditions(s *jsonschema.Schema) {
 	alone.Required = []string{"addresses"}
 	depend(store, "master", alone)
 
+	for _, key := range []string{"reads", "required"} {
+		depend(property(s, "audit"), key, []string{"to"})
+	}
+
 	token := property(s, "identity", "token")
 	token.AnyOf = []*jsonschema.Schema{required("keys_file"), required("keys_url")}
 	depend(token, "keys_file", empty("keys_url"))
