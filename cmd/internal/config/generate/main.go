@@ -1,6 +1,7 @@
 // Generate writes what is made of the fields of the configuration, of their comments
 // and tags: its JSON schema, the part of it in the chart's, the list of operations
-// beside that, and docs/configuration.md.
+// beside that, and docs/configuration.md. It also puts the alerts and the dashboard into
+// the chart, since Helm reads no file outside of it.
 //
 //	go generate ./cmd/internal/config
 package main
@@ -82,7 +83,17 @@ func outputs() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	alerts, err := os.ReadFile("deploy/alerts/merakibroker.yaml")
+	if err != nil {
+		return nil, err
+	}
+	dashboard, err := os.ReadFile("deploy/grafana/merakibroker.json")
+	if err != nil {
+		return nil, err
+	}
 	return map[string][]byte{
+		"deploy/helm/merakibroker/alerts.yaml":        alerts,
+		"deploy/helm/merakibroker/dashboard.json":     dashboard,
 		"cmd/internal/config/schema.json":             own,
 		"deploy/helm/merakibroker/values.schema.json": values.Bytes(),
 		"deploy/helm/merakibroker/operations.txt":     names.operationList(),
