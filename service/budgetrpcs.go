@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -94,11 +96,18 @@ func (s *Server) ExplainCall(ctx context.Context, in *brokerv1.ExplainCallReques
 	if err := s.admit(ctx, request, call); err != nil {
 		return nil, err
 	}
+	unfilled := in.GetPath() == ""
+	if unfilled {
+		withoutPath(call)
+	}
 	e, err := s.broker.Explain(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	if call.Settle != nil {
+	if unfilled && e.Organization == "" {
+		e.OwnerKnown = !strings.Contains(call.Path, "{")
+	}
+	if call.Settle != nil && (!unfilled || e.Organization != "") {
 		if _, err := call.Settle(e.Organization, make([]string, len(call.Named))); err != nil {
 			return nil, err
 		}
@@ -131,6 +140,18 @@ func (s *Server) callToExplain(in *brokerv1.ExplainCallRequest) (*broker.Call, i
 	return call, request, nil
 }
 
+// withoutPath makes a call whose path was not filled one that can be explained: the
+// caller's hint says whose budget it spends. Without a hint only the address's is told.
+func withoutPath(call *broker.Call) {
+	scope := apiv1.Scope_SCOPE_NONE
+	if call.Organization != "" && call.Operation.GetScope() != apiv1.Scope_SCOPE_NONE {
+		scope, call.ID = apiv1.Scope_SCOPE_ORGANIZATION, call.Organization
+	}
+	op := proto.CloneOf(call.Operation)
+	op.Scope = scope
+	call.Operation = op
+}
+
 // callOf is the call itself, before its priority.
 func (s *Server) callOf(in *brokerv1.ExplainCallRequest) (*broker.Call, identity.Request, error) {
 	name := in.GetOperation()
@@ -146,6 +167,11 @@ func (s *Server) callOf(in *brokerv1.ExplainCallRequest) (*broker.Call, identity
 	}
 	if r == nil {
 		return nil, identity.Request{}, fault.Bad("operation", "operation is %q, which is neither an RPC nor an operationId of the contract", clip(name, 80))
+	}
+	if in.GetPath() == "" {
+		call := s.newCall(r.Operation)
+		call.Path = r.Operation.GetPath()
+		return call, r.request, nil
 	}
 	verb := strings.TrimPrefix(r.Operation.GetVerb().String(), "VERB_")
 	route, err := s.route(verb, in.GetPath())

@@ -93,6 +93,26 @@ func TestExplainCall(t *testing.T) {
 			t.Errorf("%v: %v, want %d attempts of %q", row.in, out, row.attempts, row.owner)
 		}
 	}
+	// Without a path: what can be told.
+	for _, row := range []struct {
+		operation, hint, owner string
+		known                  bool
+	}{
+		{"getOrganizations", "", "", true},
+		{"getOrganizationDevices", "", "", false},
+		{"getNetworkClients", "", "", false},
+		{"getNetworkClients", id, id, true},
+		{"getDeviceClients", id, id, true},
+	} {
+		ctx := ctx
+		if row.hint != "" {
+			ctx = withOrganization(ctx, row.hint)
+		}
+		out, err := h.own.ExplainCall(ctx, &brokerv1.ExplainCallRequest{Operation: row.operation})
+		if err != nil || out.GetOperation() != row.operation || out.GetAttempts() != 1 || out.GetOrganizationId() != row.owner || out.GetOwnerKnown() != row.known {
+			t.Errorf("%+v: %v, %v", row, out, err)
+		}
+	}
 	for field, in := range map[string]*brokerv1.ExplainCallRequest{
 		"operation": {Operation: "getSomething", Path: "/organizations"},
 		"path":      {Operation: "getOrganizationDevices", Path: "/organizations/" + id + "/networks"},
