@@ -13,7 +13,7 @@
 //	effects.go            what happens at a time of its own, without a request: changes, ends of batches
 //	limit.go, orgstate.go buckets, source addresses, one organization's state
 //	undocumented.go       paths and shapes that the vendor's document does not have
-//	fault.go, faultbody.go, inject.go  every failure that the broker has to survive
+//	fault.go, inject.go   every failure that the broker has to survive
 //	telemetry.go, stats.go, control.go  what arrived: as the vendor tells it, and as it was
 //
 // # Use
