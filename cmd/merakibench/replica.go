@@ -115,8 +115,8 @@ func (r *run) replica(ctx context.Context, program, config string, rest bool) (*
 		if _, rest, ok := strings.Cut(line, " as gRPC on "); ok {
 			p.address, _, _ = strings.Cut(rest, ",")
 		}
-		if _, rest, ok := strings.Cut(line, "health and metrics on "); ok {
-			p.admin = strings.TrimSuffix(rest, "/metrics")
+		if _, rest, ok := strings.Cut(line, "in a browser: "); ok {
+			p.admin = strings.TrimSuffix(rest, "/")
 		}
 		if _, at, ok := strings.Cut(line, "as REST: curl "); ok {
 			p.rest = strings.TrimSuffix(at, "/api/v1/organizations")

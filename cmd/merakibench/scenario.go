@@ -43,6 +43,7 @@ func scenarios() []scenario {
 		{"latency", "500 calls a second, limits off: what the broker adds to asking the sandbox directly, and what Envoy adds.", latency},
 		{"latency-tls", "The same with TLS to the Dashboard, as it is in production; direct is TLS, too.", overTLS(latency)},
 		{"footprint", "1000 calls a second with answers of 1 kB: processors and memory, held against a sidecar.", footprint},
+		{"page", "1000 calls a second, with the operators' page open and without: what it takes of a processor.", pageOpen},
 		{"footprint-tls", "The same with TLS to the Dashboard, as it is in production.", overTLS(footprint)},
 		{"address-limit", "100 calls a second of twelve organizations, as many as the Dashboard takes of one address: what the broker takes of a processor.", addressLimit},
 		{"stream", "5000 rows through a stream: when pages are asked for, and what a client that stops reading costs.", streamRows},
