@@ -19,12 +19,10 @@ const (
 
 // A look is what there was to see at one moment.
 type look struct {
-	Now      time.Time
-	Broker   *brokerv1.BrokerDescription
-	Health   *brokerv1.UpstreamHealth
-	Budgets  []*brokerv1.Budget
-	Failures []*brokerv1.Attempt
-	Drift    []*brokerv1.Drift
+	*sums
+	Now     time.Time
+	Broker  *brokerv1.BrokerDescription
+	Budgets []*brokerv1.Budget
 
 	// Rows are the organizations, those with the most to look at first; More is how many
 	// are left out. Address is the egress address.
@@ -37,9 +35,25 @@ type look struct {
 
 	// parts are the live parts of the page, rendered.
 	parts map[string]template.HTML
-	// Usage is who spent what, as of usageAt.
-	Usage   *brokerv1.GetUsageResponse
-	usageAt time.Time
+}
+
+// sums are what is not looked at each time, since it takes more.
+type sums struct {
+	at       time.Time
+	Health   *brokerv1.UpstreamHealth
+	Failures []*brokerv1.Attempt
+	Drift    []*brokerv1.Drift
+	Usage    *brokerv1.GetUsageResponse
+}
+
+// newSums gives those of the look before where they are new enough.
+func newSums(now time.Time, s Source, before *look) *sums {
+	if before != nil && now.Sub(before.at) < sumAgain {
+		return before.sums
+	}
+	out := &sums{at: now, Health: s.Health(), Failures: s.Failures(mostFailures), Drift: s.Drift(), Usage: s.Usage(mostRows)}
+	slices.SortStableFunc(out.Drift, func(a, b *brokerv1.Drift) int { return -cmp.Compare(a.GetCount(), b.GetCount()) })
+	return out
 }
 
 // A budgetRow is an organization, or the egress address.
@@ -60,11 +74,8 @@ type waitingRow struct {
 	*brokerv1.ClassState
 }
 
-func newLook(now time.Time, s Source) *look {
-	l := &look{
-		Now: now, Broker: s.Describe(), Health: s.Health(), Budgets: s.Budgets(), Failures: s.Failures(mostFailures),
-		Drift: s.Drift(),
-	}
+func newLook(now time.Time, s Source, summed *sums) *look {
+	l := &look{sums: summed, Now: now, Broker: s.Describe(), Budgets: s.Budgets()}
 	held := make(map[string]bool)
 	for _, h := range l.Broker.GetHolds() {
 		if h.GetScope() == brokerv1.HoldScope_HOLD_SCOPE_ORGANIZATION_BULK {
@@ -97,7 +108,6 @@ func newLook(now time.Time, s Source) *look {
 	if n := len(l.Waiting); n > mostRows {
 		l.Waiting, l.MoreWaiting = l.Waiting[:mostRows], n-mostRows
 	}
-	slices.SortStableFunc(l.Drift, func(a, b *brokerv1.Drift) int { return -cmp.Compare(a.GetCount(), b.GetCount()) })
 	return l
 }
 

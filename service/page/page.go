@@ -115,8 +115,9 @@ const (
 	// lookAgain is how old a look may be that is shown: readers and scrapers cost no more
 	// than one.
 	lookAgain = 500 * time.Millisecond
-	// usageAgain is the same for what was spent, which is the sum of an hour.
-	usageAgain = 3 * time.Second
+	// sumAgain is the same for what is summed up over an hour or a day, or looked for
+	// among all attempts on record.
+	sumAgain = 3 * time.Second
 )
 
 // look gives what there is to see.
@@ -125,13 +126,8 @@ func (p *Page) look() *look {
 	defer p.mu.Unlock()
 	now := time.Now()
 	if p.latest == nil || now.Sub(p.latest.Now) >= lookAgain {
-		next := newLook(now, p.source)
-		if before := p.latest; before != nil && now.Sub(before.usageAt) < usageAgain {
-			next.Usage, next.usageAt = before.Usage, before.usageAt
-		} else {
-			next.Usage, next.usageAt = p.source.Usage(mostRows), now
-		}
-		p.latest = next
+		s := newSums(now, p.source, p.latest)
+		p.latest = newLook(now, p.source, s)
 		p.latest.render(p.pages, p.log)
 	}
 	return p.latest
