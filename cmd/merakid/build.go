@@ -102,6 +102,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	}
 	files := secretfile.New(secretfile.Config{Log: log, Observe: fileCounter(metrics.Registry())})
 	d.closing(files.Close)
+	notTakenGauge(metrics.Registry(), files)
 	client, err := d.dashboard(&c, files)
 	wrong.Add("", err)
 	access, err := d.access(&c, contracts, files, log)

@@ -5,11 +5,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
@@ -220,9 +224,88 @@ func TestRulesAreReread(t *testing.T) {
 				t.Errorf("after %s: %s: %v", step.text, request.Operation, err)
 			}
 		}
+		if notTaken := files.NotTaken(); (len(notTaken) == 1) != (step.outcome == secretfile.Refused) {
+			t.Errorf("after %s: not taken are %q", step.text, notTaken)
+		}
 		if !strings.Contains(said.String(), step.says) {
 			t.Errorf("%s says\n%s, want %q", step.text, &said, step.says)
 		}
 		said.Reset()
+	}
+}
+
+// TestTokensAreReread: a token that has been added is known without a new process; a file
+// that is wrong leaves in force what was, says so and is counted until it is mended.
+func TestTokensAreReread(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	var tokens, lines []string
+	for _, name := range []string{"first", "second"} {
+		token, line, err := identity.NewToken(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, lines = append(tokens, token), append(lines, line+"\n")
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(lines[0])
+	var said bytes.Buffer // read after an outcome alone, which comes after what is said
+	outcomes := make(chan secretfile.Outcome, 1)
+	registry := prometheus.NewRegistry()
+	count := fileCounter(registry)
+	files := secretfile.New(secretfile.Config{
+		Log: slog.New(slog.NewTextHandler(&said, nil)), Observe: func(group string, o secretfile.Outcome) { count(group, o); outcomes <- o },
+	})
+	defer files.Close()
+	notTakenGauge(registry, files)
+	callers, err := identity.NewResolver(identity.Config{StaticTokens: &identity.StaticTokenConfig{File: file}}, identity.Wiring{Files: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer callers.Close()
+	for _, step := range []struct {
+		text    string
+		outcome secretfile.Outcome
+		known   int // tokens
+		says    string
+	}{
+		{lines[0] + lines[1], secretfile.Loaded, 2, "files re-read"},
+		{lines[0] + "third: " + tokens[1] + "\n", secretfile.Refused, 2, "is not a SHA-256 in hex"},
+		{"", secretfile.Unreadable, 2, "is empty"},
+		{lines[0], secretfile.Loaded, 1, "files re-read"},
+	} {
+		write(step.text)
+		files.Poke()
+		if got := <-outcomes; got != step.outcome {
+			t.Fatalf("%q is %s, want %s", step.text, got, step.outcome)
+		}
+		for i, token := range tokens {
+			r := httptest.NewRequest(http.MethodGet, "/api/v1/organizations", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			if caller, _, err := callers.ResolveHTTP(r, ""); (err == nil && caller.Source == identity.StaticToken) != (i < step.known) {
+				t.Errorf("after %q: token %d: %v, %v", step.text, i, caller, err)
+			}
+		}
+		notTaken := len(files.NotTaken())
+		if (notTaken == 1) != (step.outcome != secretfile.Loaded) || !strings.Contains(said.String(), step.says) || strings.Contains(said.String(), tokens[1]) {
+			t.Errorf("after %q: %d not taken, and it says\n%s", step.text, notTaken, &said)
+		}
+		said.Reset()
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := make(map[string]int)
+	for _, family := range families {
+		counted[family.GetName()] = len(family.GetMetric())
+	}
+	if counted["merakibroker_file_reads_total"] != 3 || counted["merakibroker_files_not_taken"] != 1 {
+		t.Errorf("counted are %v", counted)
 	}
 }

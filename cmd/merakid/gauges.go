@@ -43,6 +43,13 @@ func tokenGauges(to prometheus.Registerer, callers *identity.Resolver) {
 	)
 }
 
+// notTakenGauge tells how many files are not in use as they are.
+func notTakenGauge(to prometheus.Registerer, files *secretfile.Watcher) {
+	to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "merakibroker_files_not_taken", Help: "Groups of files (keys, certificates, tokens, rules) that have changed and could not be taken; what was read before is in use.",
+	}, func() float64 { return float64(len(files.NotTaken())) }))
+}
+
 // fileCounter counts what became of the files that are read again. The groups are those
 // of the configuration, so their number is bounded.
 func fileCounter(to prometheus.Registerer) func(string, secretfile.Outcome) {

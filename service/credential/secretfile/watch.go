@@ -141,6 +141,20 @@ func (w *Watcher) Poke() {
 	}
 }
 
+// NotTaken are the groups whose files have changed and could not be taken: what was read
+// before is in use.
+func (w *Watcher) NotTaken() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for _, g := range w.groups {
+		if g.failing != "" {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
 // Close ends the watching and waits for the end of a look that is under way.
 func (w *Watcher) Close() {
 	w.cancel()
