@@ -40,6 +40,7 @@ func Run(t *testing.T, replicas int, open Open) {
 		{"weights", testWeights},
 		{"critical under bulk", testCritical},
 		{"light load", testLight},
+		{"an address", testAddress},
 		{"outside application", testOutside},
 		{"bound", testBound},
 		{"many callers", testManyCallers},

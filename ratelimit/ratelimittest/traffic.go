@@ -70,6 +70,33 @@ func testSkew(s *subject) {
 	r.used(s)
 }
 
+// A source address: ten times the budget of an organization, most of the traffic at
+// one replica. Who asks for less than an even part gets all of it, and the one who asks
+// for more the rest.
+func testAddress(s *subject) {
+	s.start(3)
+	const duration = 40 * time.Second
+	r := Simulation{
+		Budget: ratelimit.Budget{Key: "address:east", Rate: 100, Burst: 80}, Server: ratelimit.Limit{Rate: 100, Burst: 100},
+		Duration: duration, Deadline: 5 * time.Second, Seed: 1,
+		Loads: []Load{{Replica: 0, Class: normal("a"), Rate: 104}, {Replica: 1, Class: normal("b"), Rate: 13}, {Replica: 2, Class: normal("c"), Rate: 13}},
+	}.Run(s.clock, s.all)
+	if refused := r.Limited(0, duration); refused != 0 {
+		s.Errorf("%.2f %% of the requests were refused", 100*refused)
+	}
+	if used := r.Rate(5*time.Second, duration) / 100; used < 0.99 {
+		s.Errorf("%.3f of the budget was used, want 0.99", used)
+	}
+	for _, caller := range []string{"b", "c"} {
+		if served := float64(r.Served[caller]) / float64(r.Offered[caller]); served < 0.99 {
+			s.Errorf("%.3f of %s's calls were served", served, caller)
+		}
+		if wait := r.Wait(caller, 0.99); wait > 200*time.Millisecond {
+			s.Errorf("%s waits %v at the 99th percentile", caller, wait)
+		}
+	}
+}
+
 func testWeights(s *subject) {
 	r := simulate(s, 3,
 		Load{Replica: 0, Class: normal("a"), Weight: 3, Rate: 10}, Load{Replica: 1, Class: normal("b"), Weight: 1, Rate: 10}, Load{Replica: 2, Class: normal("b"), Weight: 1, Rate: 10})
