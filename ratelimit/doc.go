@@ -34,7 +34,9 @@
 // as Ask.Most; and gives back, with Refund, what the narrower one did not
 // grant. Slots that are held for the moment between the two are not lost to
 // anybody: a refund makes them available at once. In one process there is one
-// lane for a budget; lanes that share the wider budget wait in its lane.
+// lane for a budget; lanes that share the wider budget wait in its lane. Where the
+// wider one is in a store, too, it is asked last, for what the narrower one has
+// granted, so that no round trip is made in vain.
 //
 // # The bound
 //

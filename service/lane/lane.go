@@ -4,11 +4,11 @@
 // A call asks for a slot (slot.go), which is the right to one attempt. It queues in
 // the lane in front of the budget that pays (lane.go, queue.go). A lane asks its
 // scheduler for slots with what waits at that moment and binds a slot to a call only
-// when the slot is there (drive.go), so a call that has left costs nothing. What
-// cannot be served in time is refused before anything is spent (wait.go), a queue
-// that stands is shed from its head (shed.go), and who comes back at the moment that
-// it was told has a place (reservation.go). lanes.go finds the lane of a budget, budget.go
-// shows what is in it.
+// when the slot is there (drive.go; egress.go where replicas share the address's
+// budget), so a call that has left costs nothing. What cannot be served in time is
+// refused before anything is spent (wait.go), a queue that stands is shed from its head
+// (shed.go), and who comes back at the moment that it was told has a place
+// (reservation.go). lanes.go finds the lane of a budget, budget.go shows what is in it.
 //
 // A lane has a goroutine only while calls wait in it (lifecycle.go).
 package lane
