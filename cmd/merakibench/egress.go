@@ -84,6 +84,7 @@ func (r *run) egressWithoutStore(ctx context.Context) error {
 	const name = "store killed"
 	told := answered(g.site.all())
 	r.atAddress(name, g)
+	r.outages(g)
 	r.figure(name+": share of 100/s used without it", figure.Used(told, start.Add(part+time.Second), start.Add(2*part), addressRate), figure.Share, figure.AtMost(1))
 	r.figure(name+": share of 100/s used from 3 s after it is back", figure.Used(told, start.Add(2*part+3*time.Second), start.Add(3*part), addressRate), figure.Share, figure.AtLeast(0.99))
 	r.note("%d calls a second, Poisson, evenly of %d organizations; %v of one budget, then of thirds, and three times %v with the store, without it, and with it again.", egressDemand, addressOrganizations, r.length(60*time.Second, 12*time.Second), part)
