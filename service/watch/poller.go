@@ -30,6 +30,7 @@ type poller struct {
 	failed    time.Time // when the latest failed that this replica knows of
 	pace      time.Duration
 	published publication
+	alone     bool // the store has not answered for longer than a moment
 
 	mu       sync.Mutex
 	watchers map[*Watcher]struct{}

@@ -123,11 +123,12 @@ func readHead(ctx context.Context, s Shared, id string) (*head, error) {
 }
 
 // writeHead writes the latest head.
-func writeHead(ctx context.Context, s Shared, id string, h head) {
+func writeHead(ctx context.Context, s Shared, id string, h head) error {
 	text, err := json.Marshal(h)
-	if err == nil {
-		_ = s.Set(ctx, headKey(id), text, lasts(h.Age))
+	if err != nil {
+		return err
 	}
+	return s.Set(ctx, headKey(id), text, lasts(h.Age))
 }
 
 // readPages reads the pages of a head, which take no more than most bytes.

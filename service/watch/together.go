@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -37,8 +38,9 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 	}
 	h, err := readHead(ctx, store, p.id)
 	if err != nil {
-		return 0, false
+		return p.without(now, age)
 	}
+	p.alone = false
 	if h != nil && h.Asked.After(p.latest.asked) {
 		p.pace = h.Age
 		old := min(max(now.Sub(h.Asked), 0), Oldest)
@@ -46,9 +48,13 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 		case h.Digest == "":
 			return 0, false
 		case first && old > age: // too old to begin with
-		case !p.adopt(ctx, h, call, now.Add(-old)):
-			return 0, false
 		default:
+			switch err := p.adopt(ctx, h, call, now.Add(-old)); {
+			case errors.Is(err, errNoPages):
+				return 0, false
+			case err != nil:
+				return p.without(now, age)
+			}
 			return max(p.due(time.Now(), min(age, h.Age)), look(age)), true
 		}
 	}
@@ -76,6 +82,16 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 	return wait, true
 }
 
+// without is what a replica does that the store has not answered: it waits a moment, so
+// that a hiccup does not make every replica poll, and then goes on by itself.
+func (p *poller) without(now time.Time, age time.Duration) (time.Duration, bool) {
+	if p.latest.state != nil && !p.alone && now.Before(p.seen.Add(age+min(age/10, time.Second))) {
+		return look(age), true
+	}
+	p.alone = true
+	return 0, false
+}
+
 // renew keeps a claim while its poll is under way, which may wait for the budget for
 // longer than the age.
 func (p *poller) renew(ctx context.Context, claim string, life time.Duration) (done func()) {
@@ -101,8 +117,9 @@ func (p *poller) renew(ctx context.Context, claim string, life time.Duration) (d
 }
 
 // adopt takes over the reading of another replica, made at the moment seen by this
-// one's clock; false where it cannot be had.
-func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen time.Time) bool {
+// one's clock. errNoPages says that it cannot be had, another error that the store has
+// not answered.
+func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen time.Time) error {
 	r := p.latest
 	r.asked, r.made = h.Asked, 0
 	kept := seen.Add(-skew)
@@ -113,16 +130,16 @@ func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen tim
 			p.of.config.Broker.Renew(&c, at.sum, kept)
 		}
 		p.advance(r, seen)
-		return true
+		return nil
 	}
 	p.published.release(p.of) // the other replica has put its own in their place
 	pages, err := readPages(ctx, p.shared, p.id, h, p.of.config.StateBytes)
 	if err != nil {
-		return false
+		return err
 	}
 	r.pages = nil
 	if f := p.take(&r, pages); f != nil {
-		return false
+		return errNoPages
 	}
 	for i := range pages {
 		c := *call
@@ -130,12 +147,12 @@ func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen tim
 		p.of.config.Broker.Keep(&c, pages[i].answer(kept))
 	}
 	p.advance(r, seen)
-	return true
+	return nil
 }
 
 // complain tells the other replicas that a poll has failed.
 func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration) {
-	writeHead(ctx, p.shared, p.id, head{
+	_ = writeHead(ctx, p.shared, p.id, head{
 		Asked: p.latest.asked, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
 		Trouble: &trouble{f.Kind, f.ReasonCode(), f.Detail}, Failed: p.failed,
 	})
@@ -157,26 +174,43 @@ func (l *publication) release(ws *Watches) {
 	*l = publication{}
 }
 
-// publish leaves a reading to the other replicas. Where the store fails, they will
-// poll by themselves.
+// publish leaves a reading to the other replicas, who wait for it as long as the claim
+// lasts: a hiccup of the store is outlasted. Where it has gone, they poll by themselves.
 func (p *poller) publish(ctx context.Context, r reading, pages []page, age time.Duration) {
+	for range 3 {
+		if p.leave(ctx, r, pages, age) == nil || p.alone {
+			return
+		}
+		timer := time.NewTimer(look(age))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// leave writes a reading into the store.
+func (p *poller) leave(ctx context.Context, r reading, pages []page, age time.Duration) error {
 	store, expiry := p.shared, lasts(age)
 	h := head{Asked: r.asked, Age: age, Digest: hex.EncodeToString(r.digest[:])}
 	if now := time.Now(); h.Digest != p.published.digest || p.published.until.Before(now.Add(2*expiry)) {
 		packed, err := pack(pages)
-		switch {
-		case err != nil:
-			return
-		case !p.fits(len(packed)):
-			h.Digest = ""
-		case store.Set(ctx, pagesKey(p.id), packed, 4*expiry) != nil:
-			return
-		default:
+		if err != nil {
+			return err
+		}
+		if p.fits(len(packed)) {
+			if err := store.Set(ctx, pagesKey(p.id), packed, 4*expiry); err != nil {
+				return err
+			}
 			p.published = publication{h.Digest, int64(len(packed)), now.Add(4 * expiry)}
 			p.of.left.Add(p.published.size)
+		} else {
+			h.Digest = ""
 		}
 	}
-	writeHead(ctx, store, p.id, h)
+	return writeHead(ctx, store, p.id, h)
 }
 
 // fits tells whether the pages have room in the store. Those before them give up theirs.

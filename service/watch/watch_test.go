@@ -232,6 +232,40 @@ func TestTheStoreIsGone(t *testing.T) {
 	})
 }
 
+// TestTheStoreHiccups: a store that does not answer for a moment, again and again, does
+// not make every replica poll, and every change is at all watchers in time.
+func TestTheStoreHiccups(t *testing.T) {
+	d := &fakeDashboard{delay: 100 * time.Millisecond}
+	d.set(fleet(4, "a")...)
+	store := new(memory)
+	bubble(t, d, store, 3, func(t *testing.T, all []*replica) {
+		var readers []*reader
+		for i := range 3 {
+			readers = append(readers, follow(t, all[i], watching("c", age)))
+		}
+		pass(t, 2*age)
+		from := time.Now()
+		for change := range 40 {
+			name := fmt.Sprint("change ", change)
+			d.set(fleet(4, name)...)
+			for range 8 {
+				store.lose(true)
+				pass(t, 300*time.Millisecond)
+				store.lose(false)
+				pass(t, 1213*time.Millisecond)
+			}
+			for i, r := range readers {
+				if want := strings.Join(fleet(4, name), ","); r.has() != want {
+					t.Fatalf("12 s after change %d reader %d has %s", change, i, r.has())
+				}
+			}
+		}
+		if n := perAge(d.polls(), from, time.Now()); n > 1.1 {
+			t.Errorf("%.2f polls for each age", n)
+		}
+	})
+}
+
 // TestASlowPollIsOne: a poll that takes longer than the age is not begun by others too.
 func TestASlowPollIsOne(t *testing.T) {
 	d := &fakeDashboard{delay: 100 * time.Millisecond}
