@@ -34,7 +34,8 @@ type Config struct {
 	Access access.Access
 	// Outcomes keeps what became of named writes; one for this server alone when nil.
 	Outcomes *outcome.Keeper
-	// Watches are what is watched; some for this server alone when nil.
+	// Watches are what is watched; some for this server alone when nil. The server closes
+	// them.
 	Watches *watch.Watches
 	// Batches make lists of writes; some for this server alone when nil. The server closes
 	// them.

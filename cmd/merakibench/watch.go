@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func watch(ctx context.Context, r *run) error {
 	r.figure("states sent whole, for each watcher", figure.Per(wholes, watchersInAll), figure.Count, figure.AtMost(1))
 	r.note("%d devices, an age of %v, one page. A change renames a device, at a random moment for the polls; it is at a watcher when the message with the new name is. Watchers of a replica that was killed count until then.",
 		watchedNetworks*watchedDevices, w.age)
-	r.note("An age passes between the end of a poll and the next one, so less than one poll comes in an age. The store is killed (kill -9) and started again empty; the replicas that poll are killed, too, one after the other, each right after a poll.")
+	r.note("The store is killed (kill -9) and started again empty; the replicas that poll are killed, too, one after the other, each right after a poll.")
 	return nil
 }
 
@@ -184,9 +185,15 @@ func (w *watching) polls() []time.Time {
 	return at
 }
 
-// perAge is how many polls there were in an age of a stretch of time.
+// perAge is how many polls came in an age of a stretch of time, which begins with one of
+// them: that one does not count.
 func (w *watching) perAge(from, to time.Time) float64 {
-	return float64(figure.Within(w.polls(), from, to)) * w.age.Seconds() / to.Sub(from).Seconds()
+	at := slices.DeleteFunc(w.polls(), func(t time.Time) bool { return t.Before(from) || t.After(to) })
+	slices.SortFunc(at, time.Time.Compare)
+	if len(at) < 2 {
+		return 0
+	}
+	return float64(len(at)-1) * w.age.Seconds() / to.Sub(at[0]).Seconds()
 }
 
 // reach says how long the changes from one on have taken to be at all watchers, in ages.
@@ -246,6 +253,9 @@ func (w *watching) losePoller(ctx context.Context, r *run, when string) error {
 	w.replicas[which].child.kill()
 	w.replicas = append(w.replicas[:which:which], w.replicas[which+1:]...)
 	before := w.polls()
+	if len(before) == 0 {
+		return errors.New("nobody has polled")
+	}
 	last, first := before[len(before)-1], len(w.made)
 	if err := w.changes(ctx, 2, 2*w.age); err != nil {
 		return err
