@@ -128,6 +128,9 @@ func TestApplyWrites(t *testing.T) {
 	if err != nil || len(out) != len(writes) {
 		t.Fatalf("%d results: %v", len(out), err)
 	}
+	if u, err := h.own.GetUsage(t.Context(), &brokerv1.GetUsageRequest{Caller: "anonymous"}); err != nil || u.GetTotal().GetSaved().GetBatched() < 300 {
+		t.Errorf("what batches saved is the usage %v: %v", u, err)
+	}
 	alone, err := h.callStatus(t, writes[37])
 	if err == nil {
 		t.Fatal("the wrong one is right")

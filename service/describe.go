@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -74,9 +75,19 @@ func (o *Operator) Failures(most int) []*brokerv1.Attempt {
 	return out
 }
 
+// longestLook bounds adding up what all replicas have left in the store.
+const longestLook = 2 * time.Second
+
 // Usage tells who spent what in the last hour: callers in organizations.
 func (o *Operator) Usage(most int) *brokerv1.GetUsageResponse {
-	return usageMessage(o.Server.broker.Usage().Ask(time.Now(), usage.Query{Groups: usage.ByCaller | usage.ByOrganization, Limit: most}))
+	ctx, cancel := context.WithTimeout(context.Background(), longestLook)
+	defer cancel()
+	now := time.Now()
+	a, err := o.Server.broker.Usage().Ask(ctx, now, usage.Query{Groups: usage.ByCaller | usage.ByOrganization, Limit: most})
+	if err != nil {
+		a = usage.Answer{Begin: now, End: now, Incomplete: "adding it up took too long; it is tried again"}
+	}
+	return usageMessage(a)
 }
 
 // Recent counts the attempts of an organization of late, in slots of ten seconds.

@@ -28,7 +28,11 @@ func (s *Server) GetUsage(ctx context.Context, in *brokerv1.GetUsageRequest) (*b
 	if err != nil {
 		return nil, err
 	}
-	return usageMessage(s.broker.Usage().Ask(time.Now(), q)), nil
+	a, err := s.broker.Usage().Ask(ctx, time.Now(), q)
+	if err != nil {
+		return nil, err
+	}
+	return usageMessage(a), nil
 }
 
 func usageMessage(a usage.Answer) *brokerv1.GetUsageResponse {
@@ -85,7 +89,7 @@ func figuresMessage(f *usage.Figures) *brokerv1.UsageFigures {
 		Waits: f[usage.Waits], WaitTime: durationpb.New(time.Duration(f[usage.WaitMicroseconds]) * time.Microsecond),
 		RequestBytes: f[usage.RequestBytes], ResponseBytes: f[usage.ResponseBytes],
 		Saved: &brokerv1.SavedRequests{
-			Shared: f[usage.Shared], Cached: f[usage.Cached], Batched: f[usage.Batched], Watched: f[usage.Watched],
+			Shared: f[usage.SharedReads], Cached: f[usage.CachedReads], Batched: f[usage.BatchedWrites], Watched: f[usage.WatchedReads],
 		},
 	}
 }

@@ -141,7 +141,11 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, access.Keys, holds, log)
+	spent, err := d.usage(ctx, &c, connection, log)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, spent, access.Keys, holds, log)
 	if err != nil {
 		return nil, err
 	}
@@ -299,13 +303,13 @@ func (d *daemon) dashboard(c *config.Config, files *secretfile.Watcher) (*dashbo
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, connection store.Config, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, holds *hold.Holds, log *slog.Logger) (*broker.Broker, error) {
+func (d *daemon) broker(ctx context.Context, c *config.Config, client *dashboard.Client, connection store.Config, metrics *service.Metrics, attempts *record.Record, spent *usage.Usage, keys *credential.Store, holds *hold.Holds, log *slog.Logger) (*broker.Broker, error) {
 	scheduler, err := d.scheduler(ctx, c, connection, metrics, log)
 	if err != nil {
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: client, Record: attempts, Usage: usage.New(usage.Config{}), Holds: holds, Observer: metrics, Audit: d.audit,
+		Dashboard: client, Record: attempts, Usage: spent, Holds: holds, Observer: metrics, Audit: d.audit,
 		Budgets: lane.Config{
 			Scheduler: scheduler,
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,

@@ -27,6 +27,8 @@ type Dashboard interface {
 	Do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
 	// Placed gives a call with the key that serves its owner, and the owner.
 	Placed(ctx context.Context, c *broker.Call) (*broker.Call, string, error)
+	// SavedByBatch counts requests that were not needed because of a batch.
+	SavedByBatch(c *broker.Call, requests int)
 }
 
 // An Observer is told for metrics, from many goroutines at once.

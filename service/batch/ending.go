@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -126,14 +127,15 @@ func (l *list) fail(f *flight, how ending, messages []string, g *fault.Error) {
 
 // saved counts what a batch has saved. Batches that failed, and the writes among them
 // that had to go again, are paid off first.
-func (b *Batches) saved(requests int, how ending, actions int) {
+func (b *Batches) saved(f *flight, how ending) {
 	b.mu.Lock()
-	b.debt += requests
+	b.debt += f.requests
 	if how == done || how == valid {
-		b.debt -= actions
+		b.debt -= len(f.actions)
 	}
 	n := max(0, -b.debt)
 	b.debt = max(0, b.debt)
 	b.mu.Unlock()
 	b.config.Observer.BatchesSaved(n)
+	b.config.Dashboard.SavedByBatch(&broker.Call{Operation: b.post, Caller: f.template.Caller, ID: f.pool.organization}, n)
 }

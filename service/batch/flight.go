@@ -62,7 +62,7 @@ func (f *flight) run(leave func()) {
 	how, messages, err := f.fly()
 	observer.Batching(-1)
 	observer.Batched(string(how), len(f.actions))
-	f.list.of.saved(f.requests, how, len(f.actions))
+	f.list.of.saved(f, how)
 	leave()
 	f.list.ended(f, how, messages, err)
 }

@@ -65,6 +65,8 @@ func newFake() *fakeDashboard {
 	return &fakeDashboard{latency: 100 * time.Millisecond, takes: 2 * time.Second, calls: make(map[string]int), executed: make(map[string]int), values: make(map[string]string)}
 }
 
+func (d *fakeDashboard) SavedByBatch(*broker.Call, int) {}
+
 func (d *fakeDashboard) Placed(_ context.Context, c *broker.Call) (*broker.Call, string, error) {
 	// The organization is the first digit of the id: Q1-… and N_1-…
 	if c.Operation.GetScope().String() == "SCOPE_ORGANIZATION" {

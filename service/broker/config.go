@@ -39,7 +39,7 @@ type Config struct {
 	Holds *hold.Holds
 	// Record takes every attempt; nil for a bounded one that nobody reads.
 	Record *record.Record
-	// Usage counts who spends what; nil for one that nobody reads.
+	// Usage counts who spends what; nil for nobody.
 	Usage *usage.Usage
 	// Observer is told for metrics; nil for none.
 	Observer Observer
@@ -72,9 +72,6 @@ func (c Config) complete() (Config, error) {
 	c.Budgets.Observer, c.Owners.Observer = c.Observer, c.Observer
 	if c.Record == nil {
 		c.Record = record.New(record.Config{Attempts: 1000, Organizations: 100})
-	}
-	if c.Usage == nil {
-		c.Usage = usage.New(usage.Config{Largest: 1})
 	}
 	c.Deadline, c.BatchHold = cmp.Or(c.Deadline, time.Minute), cmp.Or(c.BatchHold, 15*time.Second)
 	c.Batches, c.Redirects = cmp.Or(c.Batches, 5), cmp.Or(c.Redirects, 5)

@@ -13,6 +13,9 @@ func (b *Broker) Usage() *usage.Usage { return b.config.Usage }
 
 // requested counts a call that has come to its end.
 func (b *Broker) requested(c *Call, a *Answer, f *fault.Error) {
+	if b.config.Usage == nil {
+		return
+	}
 	now := time.Now()
 	key := usage.Key{Caller: c.Caller, Operation: c.Operation.GetId()}
 	var spent usage.Figures
@@ -23,9 +26,9 @@ func (b *Broker) requested(c *Call, a *Answer, f *fault.Error) {
 		spent[usage.ResponseBytes] = int64(len(a.Body))
 		switch a.Cache {
 		case CacheCoalesced:
-			spent[usage.Shared] = 1
+			spent[usage.SharedReads] = 1
 		case CacheHit:
-			spent[usage.Cached] = 1
+			spent[usage.CachedReads] = 1
 		}
 	default:
 		key.Organization, _ = b.known(now, c)
@@ -63,6 +66,24 @@ func (b *Broker) waited(j *callState, d time.Duration) {
 	var spent usage.Figures
 	spent[usage.Waits], spent[usage.WaitMicroseconds] = 1, d.Microseconds()
 	b.config.Usage.Add(time.Now(), spender(j), spent)
+}
+
+// SavedByWatch counts requests that a watcher would have made, with this call.
+func (b *Broker) SavedByWatch(c *Call, requests int) { b.saved(c, usage.WatchedReads, requests) }
+
+// SavedByBatch counts requests that the writes of a batch, which went with this call,
+// would have taken alone.
+func (b *Broker) SavedByBatch(c *Call, requests int) { b.saved(c, usage.BatchedWrites, requests) }
+
+func (b *Broker) saved(c *Call, by usage.Figure, requests int) {
+	if requests <= 0 {
+		return
+	}
+	now := time.Now()
+	var spent usage.Figures
+	spent[by] = int64(requests)
+	organization, _ := b.known(now, c)
+	b.config.Usage.Add(now, usage.Key{Caller: c.Caller, Organization: organization, Operation: c.Operation.GetId()}, spent)
 }
 
 // spender is who spends what a call spends.

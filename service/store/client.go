@@ -102,10 +102,18 @@ func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 		stored, err = c.redis.GetRange(ctx, c.name(key), 0, int64(most)).Result()
 		return err
 	})
-	if err != nil || stored == "" {
+	if err != nil {
 		return Value{}, err
 	}
-	if len(stored) > most {
+	return c.value(key, stored)
+}
+
+// value is what stands under a key.
+func (c *Client) value(key, stored string) (Value, error) {
+	if stored == "" {
+		return Value{}, nil
+	}
+	if len(stored) > c.options.MaxValue+overhead {
 		return Value{}, fmt.Errorf("%w: %s has more than %d bytes", ErrUnreadable, key, c.options.MaxValue)
 	}
 	value, err := c.options.Keys().open(c.name(key), []byte(stored))
@@ -113,6 +121,32 @@ func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 		return Value{}, fmt.Errorf("%w: %s: %v", ErrUnreadable, key, err)
 	}
 	return Value{value, stored}, nil
+}
+
+// GetAll reads values in one round trip, in the order of the keys; one that does not exist
+// is no error.
+func (c *Client) GetAll(ctx context.Context, keys ...string) ([]Value, error) {
+	most := c.options.MaxValue + overhead
+	results := make([]*goredis.StringCmd, len(keys))
+	err := c.do(ctx, func(ctx context.Context) error {
+		_, err := c.redis.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i, key := range keys {
+				results[i] = p.GetRange(ctx, c.name(key), 0, int64(most))
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	values := make([]Value, len(keys))
+	for i, r := range results {
+		if values[i], err = c.value(keys[i], r.Val()); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // Set writes a value, which expires.

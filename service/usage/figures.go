@@ -20,13 +20,13 @@ const (
 	// RequestBytes and ResponseBytes are bodies that callers sent and were given.
 	RequestBytes
 	ResponseBytes
-	// Requests that were not needed: Shared reads joined one under way, Cached ones were
-	// answered from what was kept, Batched writes went in batches, Watched ones would
-	// have been asked for by watchers, each for itself.
-	Shared
-	Cached
-	Batched
-	Watched
+	// Requests that were not needed: shared reads joined one under way, cached ones were
+	// answered from what was kept, batched writes went in batches, watched reads would
+	// have been made by watchers, each for itself.
+	SharedReads
+	CachedReads
+	BatchedWrites
+	WatchedReads
 
 	figures
 )

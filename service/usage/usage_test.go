@@ -2,6 +2,7 @@ package usage
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -12,8 +13,18 @@ var noon = time.Date(2026, 8, 1, 12, 0, 30, 0, time.UTC)
 // of is a Usage as it was at noon.
 func of(c Config) *Usage {
 	u := New(c)
-	u.start, u.live.minute = noon, minuteOf(noon)
+	u.start, u.since, u.live.minute = noon, noon, minuteOf(noon)
 	return u
+}
+
+// ask asks for an answer, which there is.
+func ask(t *testing.T, u *Usage, now time.Time, q Query) Answer {
+	t.Helper()
+	a, err := u.Ask(t.Context(), now, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 func spent(attempts, requests int64) (f Figures) {
@@ -38,7 +49,7 @@ func TestEveryGroupingAddsUp(t *testing.T) {
 	}
 	now := noon.Add(1000 * time.Second)
 	for g := range Groups(8) {
-		a := u.Ask(now, Query{Groups: g, Limit: 10})
+		a := ask(t, u, now, Query{Groups: g, Limit: 10})
 		got := a.Other
 		for i := range a.Rows {
 			got.add(&a.Rows[i].Figures)
@@ -72,12 +83,12 @@ func TestTheLargestStay(t *testing.T) {
 		}
 	}
 	for _, g := range []Groups{ByCaller, ByCaller | ByOrganization, ByOrganization | ByOperation, 7} {
-		a := u.Ask(noon, Query{Groups: g})
+		a := ask(t, u, noon, Query{Groups: g})
 		if len(a.Rows) == 0 || a.Rows[0].Figures[Attempts] < 900 || a.Rows[0].Key != g.of(Key{"often", "7", "b"}) {
 			t.Errorf("%b: the first row is %+v", g, a.Rows[0])
 		}
 	}
-	a := u.Ask(noon, Query{Groups: ByOperation})
+	a := ask(t, u, noon, Query{Groups: ByOperation})
 	if len(a.Rows) != 2 || a.Rows[0].Figures[Attempts] != 10_000 || a.Rows[1].Figures[Attempts] != 1000 {
 		t.Errorf("by operation, of which there are few: %+v", a.Rows)
 	}
@@ -101,7 +112,7 @@ func TestFilters(t *testing.T) {
 		{Query{Filter: Key{Caller: "nobody"}, Groups: ByOperation}, 0, 0},
 		{Query{Filter: Key{Operation: "op3"}, Groups: ByCaller | ByOperation}, 1, 10},
 	} {
-		a := u.Ask(noon, c.q)
+		a := ask(t, u, noon, c.q)
 		if len(a.Rows) != c.rows || a.Total[Attempts] != c.all || a.Total[Requests] != 2*c.all || a.Other[Attempts] != 0 && c.rows > 0 {
 			t.Errorf("%+v: %+v", c.q, a)
 		}
@@ -130,7 +141,7 @@ func TestSpans(t *testing.T) {
 		{last.Add(25 * time.Hour), Kept, 0},
 		{last.Add(-time.Hour), time.Hour, 0}, // a clock that goes back: the day is over
 	} {
-		if a := u.Ask(c.now, Query{Span: c.span}); a.Total[Attempts] != c.want {
+		if a := ask(t, u, c.now, Query{Span: c.span}); a.Total[Attempts] != c.want {
 			t.Errorf("%v back from %v: %d, want %d", c.span, c.now, a.Total[Attempts], c.want)
 		}
 	}
@@ -147,9 +158,100 @@ func TestNamesAreTexts(t *testing.T) {
 	for range 3 {
 		u.Add(noon, Key{Caller: "a\xff", Operation: long}, spent(1, 0))
 	}
-	a := u.Ask(noon, Query{Groups: 7})
+	a := ask(t, u, noon, Query{Groups: 7})
 	if len(a.Rows) != 1 || a.Rows[0].Caller != "a\uFFFD" || len(a.Rows[0].Operation) != maxText || a.Total[Attempts] != 3 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestADayIsBounded: 10,000 callers in 10,000 organizations, all day.
+func TestADayIsBounded(t *testing.T) {
+	operations := make([]string, 100)
+	for i := range operations {
+		operations[i] = fmt.Sprint("getOrganizationSomethingUsual", i)
+	}
+	before := reachable()
+	u := of(Config{Callers: 50, Organizations: 50})
+	n := 0
+	for minute := range 24*60 + 10 {
+		for range 230 {
+			n++
+			caller := n * 7919 % 10_000
+			u.Add(noon.Add(time.Duration(minute)*time.Minute), Key{
+				fmt.Sprint("spiffe://cluster.example/ns/fleet/sa/caller-", caller), fmt.Sprint(646829496481000000 + n*104729%10_000), operations[n%100],
+			}, Figures{4, 3, 1, 0, 2, int64(n % 1_000_000), 0, int64(n % 50_000), 1})
+		}
+	}
+	now := noon.Add((24*60 + 9) * time.Minute)
+	size := reachable() - before
+	start := time.Now()
+	a := ask(t, u, now, Query{Groups: ByCaller | ByOrganization, Span: Kept, Limit: 1000})
+	t.Logf("%d windows of %d bytes, %d in all; a day by caller and organization in %v", len(u.passed), u.bytes/len(u.passed), size, time.Since(start))
+	if u.bytes > u.config.Bytes || size > 20<<20 || len(u.passed) != 1440 {
+		t.Errorf("a day takes %d bytes, %d in all, in %d windows", u.bytes, size, len(u.passed))
+	}
+	if len(a.Rows) != 1000 || a.Total[Requests] != 4*230*1441 {
+		t.Errorf("%d rows, %d requests, want %d", len(a.Rows), a.Total[Requests], 4*230*1441)
+	}
+
+	// Where bytes are few the oldest go, and the answer says from when on it counts.
+	small := of(Config{Bytes: 2000})
+	for minute := range 100 {
+		small.Add(noon.Add(time.Duration(minute)*time.Minute), Key{Caller: "c"}, spent(1, 0))
+	}
+	a = ask(t, small, noon.Add(99*time.Minute), Query{Span: Kept})
+	if small.bytes > 2000 || a.Total[Attempts] == 100 || a.Begin.Before(noon.Add(time.Minute)) || a.Total[Attempts] < int64(noon.Add(99*time.Minute).Sub(a.Begin)/time.Minute) {
+		t.Errorf("%d bytes, %d attempts since %v", small.bytes, a.Total[Attempts], a.Begin)
+	}
+}
+
+// reachable is how much memory is in use.
+func reachable() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestMeters: who came first has one, whoever else is counted with the others, and who has
+// been idle gives its place away.
+func TestMeters(t *testing.T) {
+	t.Parallel()
+	u := of(Config{Callers: 2, Organizations: 0})
+	add := func(at time.Duration, caller string) {
+		u.Add(noon.Add(at), Key{Caller: caller, Organization: "1"}, spent(1, 0))
+	}
+	for _, caller := range []string{"a", "other", "b", "c", "a", "c"} {
+		add(0, caller)
+	}
+	read := func() string {
+		out := ""
+		for _, m := range u.Meters(ByCaller) {
+			out += fmt.Sprint(m.Name, m.Figures[Attempts], " ")
+		}
+		return out
+	}
+	if got := read(); got != "a2 b1 other3 " {
+		t.Errorf("at first: %s", got)
+	}
+	add(50*time.Minute, "b")
+	add(61*time.Minute, "c") // a has been idle
+	add(62*time.Minute, "d")
+	if got := read(); got != "b2 c1 other4 " {
+		t.Errorf("an hour later: %s", got)
+	}
+	if u.Meters(ByOrganization) != nil {
+		t.Error("organizations have meters")
+	}
+}
+
+// TestNothingIsAllocated on the way of a call, by who has called before.
+func TestNothingIsAllocated(t *testing.T) {
+	u := of(Config{Callers: 10, Organizations: 10})
+	k, f := Key{"c", "1", "op"}, spent(1, 1)
+	u.Add(noon, k, f)
+	if n := testing.AllocsPerRun(1000, func() { u.Add(noon, k, f) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/owner"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -200,6 +201,7 @@ func newReplica(t *testing.T, d *fakeDashboard, name string, shared Shared, chan
 	t.Helper()
 	b, err := broker.New(broker.Config{
 		Dashboard: gate{d, name}, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Owners: owner.Config{PrefetchAfter: -1},
+		Usage: usage.New(usage.Config{}),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -106,14 +108,29 @@ func (p *poller) difference(w *Watcher) *Update {
 // count notes the requests that the watchers would have made by themselves, each by its
 // own age, against those that were made.
 func (p *poller) count(now time.Time, pages, made int) {
+	var due []*Watcher
 	for w := range p.watchers {
 		if age := w.request.Age; !now.Before(w.due.Add(-age / 10)) {
 			p.saved += pages
 			w.due = now.Add(age)
+			due = append(due, w)
 		}
 	}
 	if p.saved -= made; p.saved > 0 {
 		p.of.config.Observer.Saved(p.saved)
+		p.credit(due, pages, p.saved)
 		p.saved = 0
+	}
+}
+
+// credit says whose requests were saved: the payer's last, who asked for all.
+func (p *poller) credit(due []*Watcher, pages, saved int) {
+	slices.SortFunc(due, func(a, b *Watcher) int {
+		return cmp.Or(cmp.Compare(b.request.Age, a.request.Age), cmp.Compare(b.number, a.number))
+	})
+	for _, w := range due {
+		n := min(pages, saved)
+		p.of.config.Broker.SavedByWatch(w.call, n)
+		saved -= n
 	}
 }

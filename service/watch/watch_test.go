@@ -14,6 +14,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 const age = 10 * time.Second
@@ -83,6 +84,10 @@ func TestOnePollForAll(t *testing.T) {
 				saved, watches := 0, 0
 				for _, r := range all {
 					saved, watches = saved+r.counts.saved, watches+r.counts.watching
+					u, err := r.broker.Usage().Ask(t.Context(), time.Now(), usage.Query{Groups: usage.ByCaller, Span: usage.Kept})
+					if err != nil || u.Total[usage.WatchedReads] != int64(r.counts.saved) || len(u.Rows) == 0 || u.Other != (usage.Figures{}) {
+						t.Errorf("%d requests saved are the usage %+v: %v", r.counts.saved, u, err)
+					}
 				}
 				ages := int(time.Since(from) / age)
 				if watches != 30 || saved < ages*29*3*9/10 || saved > (ages+8)*30*3 {

@@ -84,6 +84,7 @@ type Config struct {
 	Credentials credential.Config `yaml:"credentials"`
 	// TLS of the ports for callers; plain text when absent.
 	TLS     *credential.TLS   `yaml:"tls"`
+	Usage   Usage             `yaml:"usage"`
 	Drain   Drain             `yaml:"drain"`
 	Log     Log               `yaml:"log"`
 	Audit   Audit             `yaml:"audit"`
@@ -148,6 +149,18 @@ type Outcomes struct {
 	// Grace is how long a write that has not been sent goes on waiting after its caller
 	// has left, where the write is named or came over REST. Default 30s; from 1s to 5m.
 	Grace Duration `yaml:"grace"`
+}
+
+// Usage says for whom there are metrics of what they spend: see docs/usage.md. What
+// BrokerService.GetUsage tells does not depend on it.
+type Usage struct {
+	// Callers is how many callers have metrics of their own, those that came first; the
+	// others are counted together, as "other". A caller that has been idle for an hour
+	// gives its place to another. Default 50; 0 switches these metrics off.
+	Callers int `yaml:"callers" jsonschema:"minimum=0,maximum=200"`
+	// Organizations is the same for organizations, whose budgets are shown, too. Default
+	// 50; 0 switches these metrics off.
+	Organizations int `yaml:"organizations" jsonschema:"minimum=0,maximum=200"`
 }
 
 // Drain says how a replica stops.

@@ -32,6 +32,7 @@ func Default() *Config {
 		},
 		Store:           Store{Prefix: "merakibroker"},
 		Outcomes:        Outcomes{Life: Duration(24 * time.Hour), Grace: Duration(30 * time.Second)},
+		Usage:           Usage{Callers: 50, Organizations: 50},
 		Drain:           Drain{Timeout: Duration(75 * time.Second)},
 		Log:             Log{Level: "info"},
 		MaxRequestBytes: 4 << 20,
