@@ -12,7 +12,9 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/transcode"
+	"github.com/merakibroker/merakibroker/service/usage"
 )
 
 // TestSeriesAreMadeOnce, whoever asks at the same time.
@@ -65,6 +67,15 @@ func TestScrapeIsBounded(t *testing.T) {
 		m.Polled(id, "ok")
 		m.Polled(id, "failed")
 	}
+	spent := usage.New(usage.Config{Callers: 50, Organizations: 50})
+	m.registry.MustRegister(newUsageCollector(spent, func(organization string) lane.BudgetState {
+		return lane.BudgetState{Organization: organization}
+	}))
+	var figures usage.Figures
+	figures[usage.Requests], figures[usage.Attempts], figures[usage.WaitMicroseconds] = 1, 1, 123_456_789
+	for i := range 10_000 {
+		spent.Add(time.Now(), usage.Key{Caller: fmt.Sprint("spiffe://cluster.example/ns/namespace/sa/caller-", i), Organization: fmt.Sprint(646829496481000000 + i), Operation: "getNetwork"}, figures)
+	}
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -82,12 +93,14 @@ func TestScrapeIsBounded(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"merakibroker_calls_total": operations * 17, "merakibroker_verdicts_total": operations * 3, "merakibroker_watch_polls_total": operations * 2,
+		"merakibroker_caller_attempts_total": 10_000, "merakibroker_organization_requests_total": 10_000,
 	} {
 		if total[name] != want || other[name] == 0 {
 			t.Errorf("%s adds up to %g with %d series of others, want %g and some", name, total[name], other[name], want)
 		}
 	}
 	w := httptest.NewRecorder()
+	start := time.Now()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	series := 0
 	for line := range strings.Lines(w.Body.String()) {
@@ -95,7 +108,7 @@ func TestScrapeIsBounded(t *testing.T) {
 			series++
 		}
 	}
-	t.Logf("%d series, %d bytes", series, w.Body.Len())
+	t.Logf("%d series, %d bytes, %v", series, w.Body.Len(), time.Since(start))
 	if series > 5000-17*28-10 || w.Body.Len() > 1<<20 { // less gRPC's own: 28 for each code, and what cmd/merakid adds
 		t.Errorf("%d series, %d bytes", series, w.Body.Len())
 	}

@@ -105,6 +105,9 @@ func New(c Config) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
+	if u := c.Broker.Usage(); u != nil {
+		s.metrics.registry.MustRegister(newUsageCollector(u, c.Broker.Budget))
+	}
 	var err error
 	if s.watches = c.Watches; s.watches == nil {
 		if s.watches, err = watch.New(watch.Config{Broker: c.Broker, Observer: s.metrics}); err != nil {
