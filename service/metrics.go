@@ -48,6 +48,8 @@ type Metrics struct {
 	batches      *prometheus.CounterVec
 	batchActions prometheus.Histogram
 	batchSaved   prometheus.Counter
+
+	usage *usageCollector
 }
 
 // What the labels of a series are made of.
@@ -158,7 +160,8 @@ func NewMetrics() *Metrics {
 	m.batchSaved = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "merakibroker_batch_saved_requests_total", Help: "Requests that the writes done in action batches would have taken alone, less those that were made for batches.",
 	})
-	m.registry.MustRegister(m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+	m.usage = newUsageCollector()
+	m.registry.MustRegister(m.usage, m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
 		verdicts, m.refusals, reuse, m.lookups, drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -68,9 +68,9 @@ func TestScrapeIsBounded(t *testing.T) {
 		m.Polled(id, "failed")
 	}
 	spent := usage.New(usage.Config{Callers: 50, Organizations: 50})
-	m.registry.MustRegister(newUsageCollector(spent, func(organization string) lane.BudgetState {
+	m.usage.of.Store(&usageSource{spent, func(organization string) lane.BudgetState {
 		return lane.BudgetState{Organization: organization}
-	}))
+	}})
 	var figures usage.Figures
 	figures[usage.Requests], figures[usage.Attempts], figures[usage.WaitMicroseconds] = 1, 1, 123_456_789
 	for i := range 10_000 {

@@ -106,7 +106,7 @@ func New(c Config) (*Server, error) {
 		s.metrics = NewMetrics()
 	}
 	if u := c.Broker.Usage(); u != nil {
-		s.metrics.registry.MustRegister(newUsageCollector(u, c.Broker.Budget))
+		s.metrics.usage.of.Store(&usageSource{u, c.Broker.Budget})
 	}
 	var err error
 	if s.watches = c.Watches; s.watches == nil {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,11 +13,16 @@ import (
 // usageCollector shows who spends what, for the callers and organizations that have
 // meters, and the budgets of those organizations.
 type usageCollector struct {
-	usage  *usage.Usage
-	budget func(organization string) lane.BudgetState
+	of atomic.Pointer[usageSource]
 
 	callers, organizations        []*prometheus.Desc
 	rate, tokens, waiting, halted *prometheus.Desc
+}
+
+// usageSource is whose usage and budgets are shown.
+type usageSource struct {
+	usage  *usage.Usage
+	budget func(organization string) lane.BudgetState
 }
 
 // meteredFigures are the figures of a meter that are shown.
@@ -34,8 +40,8 @@ var meteredFigures = []struct {
 	}},
 }
 
-func newUsageCollector(u *usage.Usage, budget func(string) lane.BudgetState) *usageCollector {
-	c := &usageCollector{usage: u, budget: budget}
+func newUsageCollector() *usageCollector {
+	c := new(usageCollector)
 	gauge := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("merakibroker_budget_"+name, help+", by organization; the egress address has none.", []string{"organization"}, nil)
 	}
@@ -59,6 +65,10 @@ func (c *usageCollector) Describe(to chan<- *prometheus.Desc) {
 
 // Collect makes it a prometheus.Collector.
 func (c *usageCollector) Collect(to chan<- prometheus.Metric) {
+	source := c.of.Load()
+	if source == nil {
+		return
+	}
 	show := func(all []usage.Metered, as []*prometheus.Desc) {
 		for i := range all {
 			for j, f := range meteredFigures {
@@ -66,25 +76,24 @@ func (c *usageCollector) Collect(to chan<- prometheus.Metric) {
 			}
 		}
 	}
-	show(c.usage.Meters(usage.ByCaller), c.callers)
-	organizations := c.usage.Meters(usage.ByOrganization)
+	show(source.usage.Meters(usage.ByCaller), c.callers)
+	organizations := source.usage.Meters(usage.ByOrganization)
 	show(organizations, c.organizations)
-	c.show(to, "")
+	c.show(to, source.budget(""))
 	for _, o := range organizations {
 		if o.Name != usage.OtherName {
-			c.show(to, o.Name)
+			c.show(to, source.budget(o.Name))
 		}
 	}
 }
 
 // show shows one budget.
-func (c *usageCollector) show(to chan<- prometheus.Metric, organization string) {
-	b := c.budget(organization)
+func (c *usageCollector) show(to chan<- prometheus.Metric, b lane.BudgetState) {
 	stopped := 0.0
 	if time.Now().Before(b.StoppedUntil) {
 		stopped = 1
 	}
 	for desc, v := range map[*prometheus.Desc]float64{c.rate: b.Rate, c.tokens: b.Tokens, c.waiting: float64(b.Waiting), c.halted: stopped} {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, organization)
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, b.Organization)
 	}
 }
