@@ -164,6 +164,7 @@ screenshots: .bin/deploy/merakid-page
 
 .PHONY: .bin/deploy/merakid-page
 .bin/deploy/merakid-page:
+	sh .ci/setup
 	sh deploy/page/tools .bin
 	mkdir -p .bin/deploy
 	go build -pgo=off -o .bin/deploy/merakid ./cmd/merakid

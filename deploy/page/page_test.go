@@ -51,6 +51,7 @@ func TestPage(t *testing.T) {
 	stop()
 	t.Run("figures are right", func(t *testing.T) { s.figures(ctx, t) })
 	t.Run("keyboard", func(t *testing.T) { s.keyboard(ctx, t) })
+	t.Run("no secrets", func(t *testing.T) { s.secrets(ctx, t) })
 	t.Run("another site", func(t *testing.T) { s.anotherSite(ctx, t) })
 	t.Run("without script", func(t *testing.T) {
 		do(ctx, t, emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(s.admin+"/"),
@@ -206,6 +207,19 @@ func (s *stand) keyboard(ctx context.Context, t *testing.T) {
 	do(ctx, t, chromedp.Evaluate(`window.reached.size`, &reached))
 	if reached != all {
 		t.Errorf("the tabulator reaches %d of %d", reached, all)
+	}
+}
+
+// secrets: neither the page nor its JSON shows a key or a token, right after one was used.
+func (s *stand) secrets(ctx context.Context, t *testing.T) {
+	for _, path := range []string{"/", "/page/broker.json", "/page/budgets.json", "/page/health.json", "/page/failures.json", "/page/drift.json", "/page/holds.json", "/page/usage.json"} {
+		var text string
+		do(ctx, t, chromedp.Navigate(s.admin+path), chromedp.OuterHTML("html", &text))
+		for _, secret := range []string{s.token, dashboardKey, "Bearer", "BEGIN"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s has %q", path, secret)
+			}
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ import (
 )
 
 const (
+	dashboardKey = "0123456789012345678901234567890123456789"
 	// markup is what a stranger would like a browser to read as such.
 	markup = `<img src=x onerror="window.attacked=1">`
 	// quotes is a caller's name, after jwt:.
@@ -115,7 +116,7 @@ identity: {token: {keys_file: %s, issuer: test, audiences: [broker], prefix: "jw
 policy: [{name: all, callers: ["*"], organizations: ["*"], operations: [{section: "*", verbs: [read, write]}, {rpc: "*"}, {rpc: Call, verbs: [read, write]}]}]
 `, upstream.URL, file("operators", line), file("issuer.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})))))
 	s.merakid = exec.Command(os.Getenv("MERAKID"), "-config", configuration)
-	s.merakid.Env = append(os.Environ(), "MERAKI_DASHBOARD_API_KEY=0123456789012345678901234567890123456789")
+	s.merakid.Env = append(os.Environ(), "MERAKI_DASHBOARD_API_KEY="+dashboardKey)
 	out, err := s.merakid.StderrPipe()
 	must(err)
 	must(s.merakid.Start())
