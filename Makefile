@@ -80,6 +80,13 @@ mutations: $(SPEC)
 fuzz:
 	sh .ci/fuzz $(FUZZTIME)
 
+# A list of 5,000 writes, a Dashboard that fails one request in ten, and a replica that is
+# killed in the middle, LISTRUNS times. A run takes minutes; test makes it with few writes.
+LISTRUNS ?= 30
+.PHONY: lists
+lists:
+	go test -pgo=off -count=$(LISTRUNS) -timeout 0 -run TestAListIsTakenOver ./cmd/merakid -v -args -list-writes 5000
+
 # Random calls, deadlines, callers who leave, and a Dashboard that fails, for SOAKTIME:
 # nothing may grow, and nothing may end as a failure of the broker's own. Not part of test.
 soak:

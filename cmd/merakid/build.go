@@ -133,7 +133,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
-	outcomes, err := d.keeper(ctx, &c, connection, keys, log)
+	outcomes, shared, err := d.keeper(ctx, &c, connection, keys, log)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,10 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	batches, err := batch.New(batch.Config{Contract: contracts, Dashboard: b, Places: c.Budget.ActionBatches, Observer: metrics, Audit: d.audit})
+	batches, err := batch.New(batch.Config{
+		Contract: contracts, Dashboard: b, Places: c.Budget.ActionBatches, Observer: metrics, Audit: d.audit,
+		Life: time.Duration(c.Outcomes.Life), Shared: shared, SharedMessages: keys != nil,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -14,14 +14,14 @@ import (
 	"github.com/merakibroker/merakibroker/service/store"
 )
 
-// keeper keeps the outcomes of writes: in the shared store where one is configured, in
-// this process otherwise.
-func (d *daemon) keeper(ctx context.Context, c *config.Config, connection store.Config, keys func() *store.Keys, log *slog.Logger) (*outcome.Keeper, error) {
+// keeper keeps the outcomes of writes: in the shared store where one is configured, which
+// it gives, too; in this process otherwise.
+func (d *daemon) keeper(ctx context.Context, c *config.Config, connection store.Config, keys func() *store.Keys, log *slog.Logger) (*outcome.Keeper, outcome.Shared, error) {
 	settings := outcome.Config{Life: time.Duration(c.Outcomes.Life), Grace: time.Duration(c.Outcomes.Grace)}
 	if len(c.Store.Addresses) > 0 {
 		connections, err := store.Connect(ctx, connection)
 		if err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+			return nil, nil, fmt.Errorf("store: %w", err)
 		}
 		client := store.New(connections, store.Options{
 			Prefix: c.Store.Prefix + ":outcome", Timeout: connection.Timeout, Keys: keys, Logger: log.With("for", "outcomes of writes"),
@@ -31,7 +31,7 @@ func (d *daemon) keeper(ctx context.Context, c *config.Config, connection store.
 	}
 	k := outcome.New(settings)
 	d.closing(k.Close) // after the broker, which ends what is under way
-	return k, nil
+	return k, settings.Shared, nil
 }
 
 // sealingKeys reads the keys that encrypt what is kept in the store, and again when

@@ -13,6 +13,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/outcome"
 )
 
 // MostWrites is how many writes one list may have.
@@ -52,9 +53,15 @@ type Config struct {
 	// Longest is how long a batch is followed: 15 min.
 	Longest time.Duration
 	// Life is how long the outcomes of a named list are kept: 24 h. Kept bounds the
-	// writes of all named lists, CallerKept those of one caller: 200,000 and 50,000.
+	// writes of all named lists in this process, CallerKept those of one caller: 200,000
+	// and 50,000. With Shared these are the lists that are under way; the store bounds
+	// the others.
 	Life             time.Duration
 	Kept, CallerKept int
+	// Shared keeps named lists where every replica finds them; nil for this process. The
+	// Dashboard's words are kept there only with SharedMessages: they can hold secrets.
+	Shared         outcome.Shared
+	SharedMessages bool
 	// Observer is told for metrics; nil for none.
 	Observer Observer
 	// Audit is told what became of each write; nil for none.
@@ -71,9 +78,12 @@ type Batches struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
+	// known guards the lists, and is taken before the lock of a list; mu is taken after it.
+	known sync.Mutex
+	lists map[listKey]*list
+
 	mu            sync.Mutex
 	organizations map[string]*organization
-	lists         map[listKey]*list
 	debt          int // requests that were made for batches beyond those that they saved
 }
 
@@ -144,7 +154,7 @@ func (b *Batches) Apply(ctx, lifetime context.Context, r Request, emit func([]Re
 	if f := check(r); f != nil {
 		return f
 	}
-	l, f := b.open(ctx, r)
+	l, f := b.open(ctx, lifetime, r)
 	if f != nil {
 		return f
 	}

@@ -34,6 +34,9 @@ func (l *list) ended(f *flight, how ending, messages []string, err error) {
 	if how == done || how == failed || how == valid {
 		l.refused[f.pool] = 0
 	}
+	if how != pending {
+		l.note(fact{Flight: f.number, Over: true})
+	}
 	switch how {
 	case done, valid:
 		l.succeed(f, map[ending]State{done: Done, valid: Valid}[how])

@@ -30,6 +30,10 @@ type flight struct {
 	synchronous bool
 	// alone: one write by itself, to be checked only.
 	alone bool
+	// number is the batch's in its list. open: it was posted, or was about to be, and
+	// nobody has seen an answer.
+	number int
+	open   bool
 
 	document document // as it was seen last; empty before the POST
 	err      error    // why it is followed no more
@@ -41,7 +45,13 @@ type flight struct {
 // no answer is then not taken for an older one of the same writes, such as last night's.
 func (l *list) flight(o *organization, key pool, units []*unit) *flight {
 	rand.Shuffle(len(units), func(i, j int) { units[i], units[j] = units[j], units[i] })
-	f := &flight{list: l, organization: o, pool: key, units: units, unsent: l.unsent}
+	l.flights++
+	return l.flightOf(o, key, units, l.flights)
+}
+
+// flightOf is a flight whose order is given.
+func (l *list) flightOf(o *organization, key pool, units []*unit, number int) *flight {
+	f := &flight{list: l, organization: o, pool: key, units: units, unsent: l.unsent, number: number}
 	for _, u := range units {
 		l.under[u] = ""
 		for _, m := range u.members {
@@ -50,7 +60,7 @@ func (l *list) flight(o *organization, key pool, units []*unit) *flight {
 			f.creates = f.creates || l.items[m].creates
 		}
 	}
-	f.template = l.call(f.members[0])
+	f.template = l.template(f.members)
 	f.synchronous = len(f.actions) <= mostSynchronous
 	return f
 }
@@ -69,10 +79,16 @@ func (f *flight) run(leave func()) {
 
 // fly is the batch's way. Messages are the Dashboard's, where it failed or was refused.
 func (f *flight) fly() (how ending, messages []string, err error) {
-	if f.document.ID == "" {
-		if how, messages, err = f.post(); how != "" {
-			return how, messages, err
+	switch {
+	case f.open:
+		how, messages, err = f.reopen()
+	case f.document.ID == "":
+		if how = unsent; f.list.keep(fact{Flight: f.number, Members: f.list.writesOf(f.members), Organization: f.pool.organization}) {
+			how, messages, err = f.post()
 		}
+	}
+	if how != "" {
+		return how, messages, err
 	}
 	f.list.named(f)
 	if f.list.validate {
@@ -100,6 +116,7 @@ func (l *list) named(f *flight) {
 	for _, u := range f.units {
 		l.under[u] = f.document.ID
 	}
+	l.note(fact{Flight: f.number, Batch: f.document.ID})
 }
 
 // do makes a call for the batch.
@@ -108,7 +125,7 @@ func (f *flight) do(ctx context.Context, op *apiv1.Operation, path string, body 
 	answer, err := f.list.of.config.Dashboard.Do(ctx, &broker.Call{
 		Operation: op, Path: path, Body: body, ID: f.pool.organization,
 		Caller: t.Caller, Weight: t.Weight, Priority: t.Priority, Share: t.Share, Deadline: f.list.of.config.Longest,
-		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected, Name: f.list.name, Face: audit.Batch,
+		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected, Name: f.list.key.name, Face: audit.Batch,
 	})
 	switch g := fault.As(err); {
 	case g != nil:
@@ -157,7 +174,7 @@ func (f *flight) post() (ending, []string, error) {
 		answer, g = f.do(f.unsent, f.list.of.post, f.path(""), body)
 		switch {
 		case g == nil:
-			if d, ok := readDocument(answer.Body); ok && f.organization.claim(d.ID) {
+			if d, ok := readDocument(answer.Body); ok && f.claim(d.ID) {
 				f.document = d
 				return "", nil, nil
 			}
@@ -187,7 +204,7 @@ func (f *flight) post() (ending, []string, error) {
 		tried++
 		switch found, err := f.find(); {
 		case err != nil:
-			return unknown, nil, err
+			return f.unsure(err)
 		case found:
 			return "", nil, nil
 		}
@@ -227,7 +244,7 @@ func (f *flight) find() (bool, error) {
 			return false, f.lost(&fault.Error{Kind: fault.Malformed, Cause: err, Detail: "the list of action batches cannot be read"})
 		}
 		for i := len(rows) - 1; i >= 0; i-- {
-			if d, ok := readDocument(rows[i]); ok && d.carries(f.actions) && f.organization.claim(d.ID) {
+			if d, ok := readDocument(rows[i]); ok && d.carries(f.actions) && f.claim(d.ID) {
 				f.document = d
 				return true, nil
 			}
@@ -244,7 +261,7 @@ func (f *flight) ask(op *apiv1.Operation, path string) (answer *broker.Answer, g
 		if answer, g = f.do(life, op, path, nil); g == nil {
 			return answer, nil
 		}
-		if g.Kind == fault.Draining || !waited(life, max(g.RetryAfter, mostWait)) {
+		if g.Kind == fault.Draining || g.Kind == fault.NotFound || !waited(life, max(g.RetryAfter, mostWait)) {
 			break
 		}
 	}
@@ -266,6 +283,9 @@ func (f *flight) confirm() (ending, []string, error) {
 	body := fmt.Appendf(nil, `{"confirmed":true,"synchronous":%t}`, f.synchronous)
 	for range mostFailures {
 		if f.unsent.Err() != nil {
+			if f.list.lost() { // it is another replica's to confirm or to delete
+				return pending, nil, noStore(nil)
+			}
 			f.delete()
 			return unsent, nil, nil
 		}
@@ -291,7 +311,7 @@ func (f *flight) confirm() (ending, []string, error) {
 		// Whether it has begun is what the batch itself says.
 		answer, g = f.ask(f.list.of.read, f.path(f.document.ID))
 		if g != nil {
-			return unknown, nil, f.lost(g)
+			return f.unsure(f.lost(g))
 		}
 		if d, ok := readDocument(answer.Body); ok {
 			f.document = d

@@ -2,9 +2,12 @@ package batch
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -20,9 +23,10 @@ const mostSingles = 10
 // A list is a list of writes on its way. Its writes go as long as somebody reads what
 // becomes of them; what is under way then is finished.
 type list struct {
-	of       *Batches
-	caller   string
-	name     string // the caller's own, its idempotency key
+	of *Batches
+	// id is the list's own: batches are known by it as this list's.
+	id       string
+	key      listKey
 	began    time.Time
 	validate bool
 	answers  bool
@@ -35,6 +39,10 @@ type list struct {
 	// index is where the plan's items stand in the list.
 	index []int
 	plan  *plan
+	// journal keeps the list in the store, for another replica to go on; nil where there
+	// is none, or the list has no name. flights counts what has been sent.
+	journal *journal
+	flights int
 	// results are in the order in which they became known; known tells which writes
 	// have one.
 	results []Result
@@ -64,7 +72,7 @@ type listKey struct{ caller, name string }
 
 // open gives the list that a request is, with one reader more: the one that is kept
 // under its name, or a new one.
-func (b *Batches) open(ctx context.Context, r Request) (*list, *fault.Error) {
+func (b *Batches) open(ctx, lifetime context.Context, r Request) (*list, *fault.Error) {
 	content := contentOf(r)
 	if l, f := b.kept(r, content); l != nil || f != nil {
 		return l, f
@@ -76,14 +84,13 @@ func (b *Batches) open(ctx context.Context, r Request) (*list, *fault.Error) {
 	if f != nil {
 		return nil, f
 	}
-	l := &list{
-		of: b, caller: r.Caller, name: r.Name, began: time.Now(), validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
-		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
-		dropped: make(map[*unit]error), changed: make(chan struct{}),
+	l := b.newList(r, content, all)
+	if r.Name != "" && b.config.Shared != nil {
+		return b.openShared(ctx, lifetime, r, l)
 	}
-	l.prepare(r.Writes)
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	l.prepare(r.Writes, nil)
+	b.known.Lock()
+	defer b.known.Unlock()
 	if r.Name != "" {
 		key := listKey{r.Caller, r.Name}
 		if other := b.lists[key]; other != nil { // it came meanwhile
@@ -97,13 +104,21 @@ func (b *Batches) open(ctx context.Context, r Request) (*list, *fault.Error) {
 	return l.joined(content)
 }
 
-// kept gives the list of that name, where there is one.
+func (b *Batches) newList(r Request, content [sha256.Size]byte, all []placed) *list {
+	return &list{
+		of: b, id: rand.Text(), key: listKey{r.Caller, r.Name}, began: time.Now(), validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
+		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
+		dropped: make(map[*unit]error), changed: make(chan struct{}),
+	}
+}
+
+// kept gives the list of that name that this replica has, where it has one.
 func (b *Batches) kept(r Request, content [sha256.Size]byte) (*list, *fault.Error) {
 	if r.Name == "" {
 		return nil, nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.known.Lock()
+	defer b.known.Unlock()
 	l := b.lists[listKey{r.Caller, r.Name}]
 	if l == nil {
 		return nil, nil
@@ -114,8 +129,7 @@ func (b *Batches) kept(r Request, content [sha256.Size]byte) (*list, *fault.Erro
 // joined adds a reader who has sent this content.
 func (l *list) joined(content [sha256.Size]byte) (*list, *fault.Error) {
 	if l.content != content {
-		return nil, &fault.Error{Kind: fault.BadRequest, Reason: "IDEMPOTENCY_KEY_REUSED", Field: "meraki-idempotency-key",
-			Detail: "another list of writes was sent under this idempotency key; nothing was sent; give each list a key of its own"}
+		return nil, reused()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +141,7 @@ func (l *list) joined(content [sha256.Size]byte) (*list, *fault.Error) {
 }
 
 // room forgets named lists whose time is over, and says whether one more can be kept;
-// with the lock of the Batches held.
+// with the lists locked.
 func (b *Batches) room(r Request) *fault.Error {
 	now := time.Now()
 	all, own := len(r.Writes), len(r.Writes)
@@ -153,26 +167,34 @@ func (b *Batches) room(r Request) *fault.Error {
 // contentOf is the digest of what a list asks for.
 func contentOf(r Request) (out [sha256.Size]byte) {
 	h := sha256.New()
-	put := func(texts ...string) {
-		for _, t := range texts {
-			_ = binary.Write(h, binary.BigEndian, int64(len(t))) // a hash takes everything
-			_, _ = h.Write([]byte(t))
-		}
-	}
-	put(fmt.Sprint(r.ValidateOnly, r.Answers))
+	putAll(h, fmt.Sprint(r.ValidateOnly, r.Answers))
 	for i := range r.Writes {
 		w := &r.Writes[i]
-		put(w.ID, w.Group, w.Call.Operation.GetId(), w.Call.Path, w.Call.Query, string(w.Call.Body))
+		putAll(h, w.ID, w.Group, w.Call.Operation.GetId(), w.Call.Path, w.Call.Query, string(w.Call.Body))
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
+// putAll hashes texts so that no two lists of them have the same digest.
+func putAll(h hash.Hash, texts ...string) {
+	for _, t := range texts {
+		_ = binary.Write(h, binary.BigEndian, int64(len(t))) // a hash takes everything
+		_, _ = io.WriteString(h, t)
+	}
+}
+
 // prepare makes the plan. A write whose owner or key could not be found has failed, and
 // with it its group is not tried.
-func (l *list) prepare(writes []Write) {
+// Writes whose result is known are no part of the plan; those of sent were under way
+// with another replica, which knew whose they are: the value is the organization.
+func (l *list) prepare(writes []Write, sent map[int]string) {
 	broken := make(map[string]string)
-	for i, p := range l.placed {
-		if g := writes[i].Group; p.err != nil && g != "" && broken[g] == "" {
+	for i := range l.placed {
+		p := &l.placed[i]
+		if organization, ok := sent[i]; ok && p.err != nil {
+			p.call, p.organization, p.err = writes[i].Call, organization, nil
+		}
+		if g := writes[i].Group; (p.err != nil || l.known[i]) && g != "" && broken[g] == "" {
 			broken[g] = writes[i].ID
 		}
 	}
@@ -180,6 +202,8 @@ func (l *list) prepare(writes []Write) {
 	for i, p := range l.placed {
 		g := writes[i].Group
 		switch {
+		case l.known[i]:
+			continue
 		case p.err != nil:
 			l.result(Result{Index: i, State: Failed, Resource: writes[i].Call.Path, Err: p.err}, nil)
 			continue
@@ -211,9 +235,13 @@ const reasonGroup = "GROUP_NOT_DONE"
 // result puts down what became of a write, with the lock held. The answer is the
 // Dashboard's to one that went by itself.
 func (l *list) result(r Result, answer *broker.Answer) {
+	l.put(r)
+	l.audit(r, answer)
+}
+
+func (l *list) put(r Result) {
 	l.results = append(l.results, r)
 	l.known[r.Index] = true
-	l.audit(r, answer)
 }
 
 // audit tells what became of a write, with the lock held.
@@ -223,9 +251,9 @@ func (l *list) audit(r Result, answer *broker.Answer) {
 	}
 	p := l.placed[r.Index]
 	e := audit.Entry{
-		Began: l.began, Caller: l.caller, Face: audit.Batch, Operation: p.call.Operation.GetId(),
+		Began: l.began, Caller: l.key.caller, Face: audit.Batch, Operation: p.call.Operation.GetId(),
 		Method: strings.TrimPrefix(p.call.Operation.GetVerb().String(), "VERB_"), Organization: p.organization, Path: p.call.Path,
-		Key: l.name, Fault: fault.As(r.Err), Pending: r.State == Pending, Write: p.id, Group: p.group, ActionBatch: r.Batch, Redact: p.call.Key.Redact,
+		Key: l.key.name, Fault: fault.As(r.Err), Pending: r.State == Pending, Write: p.id, Group: p.group, ActionBatch: r.Batch, Redact: p.call.Key.Redact,
 	}
 	if answer != nil {
 		e.Status, e.RequestID, e.Attempts = answer.Status, answer.RequestID, len(answer.Attempts)
@@ -242,6 +270,7 @@ func (l *list) audit(r Result, answer *broker.Answer) {
 func (l *list) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})
+	l.journal.wakes()
 }
 
 // advance begins what may go now, with the lock held.
@@ -280,7 +309,7 @@ func (l *list) ask(key pool) {
 	l.mu.Lock()
 	unsent := l.unsent
 	l.mu.Unlock()
-	leave, err := o.take(unsent, l.caller)
+	leave, err := o.take(unsent, l.key.caller)
 	l.mu.Lock()
 	l.asking[key]--
 	var units []*unit
@@ -337,8 +366,9 @@ func (l *list) single(u *unit) bool {
 	}
 	l.singles++
 	l.under[u] = ""
-	unsent := l.unsent
-	return l.of.runs(func() { l.alone(unsent, u) })
+	l.flights++
+	unsent, number := l.unsent, l.flights
+	return l.of.runs(func() { l.alone(unsent, u, number) })
 }
 
 // settle puts down what became of the writes of a unit, and takes it out of the plan,

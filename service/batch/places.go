@@ -26,9 +26,9 @@ type organization struct {
 	waiting []*turn
 	// usual is what batches have taken of late; 0 when none has ended.
 	usual time.Duration
-	// known are batches whose writes are known: no other write has to look for itself
-	// in them. order has them in the order in which they came.
-	known map[string]bool
+	// known are batches whose writes are known, by whose they are: no other write has to
+	// look for itself in them. order has them in the order in which they came.
+	known map[string]string
 	order []string
 }
 
@@ -56,7 +56,7 @@ func (b *Batches) of(id string) *organization {
 			}
 		}
 	}
-	o = &organization{limit: b.config.Places, held: make(map[string]int), known: make(map[string]bool)}
+	o = &organization{limit: b.config.Places, held: make(map[string]int), known: make(map[string]string)}
 	b.organizations[id] = o
 	return o
 }
@@ -113,13 +113,13 @@ func (o *organization) leave(caller string) {
 }
 
 // claim takes a batch for the writes that it carries; false where other writes have it.
-func (o *organization) claim(id string) bool {
+func (o *organization) claim(id, owner string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.known[id] {
-		return false
+	if has := o.known[id]; has != "" {
+		return has == owner
 	}
-	o.known[id] = true
+	o.known[id] = owner
 	if o.order = append(o.order, id); len(o.order) > mostKnown {
 		delete(o.known, o.order[0])
 		o.order = o.order[1:]

@@ -1,5 +1,7 @@
 package batch
 
+import "slices"
+
 // Sizes of batches, from the vendor's documentation: so many actions when
 // asynchronous, so many when synchronous.
 const (
@@ -262,6 +264,36 @@ func (p *plan) onlyOne(key pool) bool {
 func (p *plan) back(units ...*unit) {
 	for _, u := range units {
 		p.ready(u)
+	}
+}
+
+// waiting gives the units that may go now, by their items.
+func (p *plan) waiting() map[int]*unit {
+	out := make(map[int]*unit)
+	put := func(units []*unit) {
+		for _, u := range units {
+			for _, m := range u.members {
+				out[m] = u
+			}
+		}
+	}
+	put(p.singles)
+	for _, q := range p.pools {
+		for _, units := range q.levels {
+			put(units)
+		}
+	}
+	return out
+}
+
+// take takes units out of those that may go now.
+func (p *plan) take(units ...*unit) {
+	taken := func(u *unit) bool { return slices.Contains(units, u) }
+	p.singles = slices.DeleteFunc(p.singles, taken)
+	for _, q := range p.pools {
+		for level := range q.levels {
+			q.levels[level] = slices.DeleteFunc(q.levels[level], taken)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ const settling = 250 * time.Millisecond
 
 // over tells whether nothing more becomes known unless somebody comes, with the lock held.
 func (l *list) over() bool {
-	return len(l.under) == 0 && (l.plan.open == 0 || l.singles == 0 && len(l.plan.singles) == 0 &&
+	return len(l.under) == 0 && (l.plan.open == 0 || l.gone() && l.singles == 0 || l.singles == 0 && len(l.plan.singles) == 0 &&
 		!slices.ContainsFunc(l.plan.keys, func(k pool) bool { return l.plan.wants(k) > 0 }))
 }
 
@@ -30,7 +30,12 @@ func (l *list) follow(ctx, lifetime context.Context, emit func([]Result) error) 
 	sent := 0
 	for {
 		l.mu.Lock()
-		news, over, changed := l.results[sent:], l.over(), l.changed
+		shown := l.shown()
+		news, over, changed := l.results[sent:shown], l.over() && shown == len(l.results), l.changed
+		var why *fault.Error
+		if l.gone() {
+			why = noStore(nil)
+		}
 		l.mu.Unlock()
 		if len(news) > 0 {
 			if err := emit(news); err != nil {
@@ -40,7 +45,7 @@ func (l *list) follow(ctx, lifetime context.Context, emit func([]Result) error) 
 			continue
 		}
 		if over {
-			return l.rest(sent, nil, emit)
+			return l.rest(sent, why, emit)
 		}
 		select {
 		case <-changed:
@@ -65,7 +70,10 @@ func (l *list) resume() {
 			l.under[u] = f.document.ID
 		}
 		f.unsent = l.unsent
-		l.of.runs(func() { f.run(func() {}) })
+		if f.alone {
+			l.singles++
+		}
+		l.of.runs(f.resume)
 	}
 	l.parked = nil
 }
@@ -74,6 +82,7 @@ func (l *list) resume() {
 func (l *list) left() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.journal.wakes()
 	if l.readers--; l.readers == 0 {
 		l.stop()
 		l.expires = time.Now().Add(l.of.config.Life)

@@ -14,12 +14,19 @@ import (
 func (l *list) call(m int) *broker.Call { return l.placed[l.index[m]].call }
 
 // alone makes a write by itself, as its own RPC would.
-func (l *list) alone(unsent context.Context, u *unit) {
+func (l *list) alone(unsent context.Context, u *unit, number int) {
 	c := l.call(u.members[0])
-	answer, err := l.make(unsent, c)
+	var answer *broker.Answer
+	var err error
+	if l.keep(fact{Flight: number, Members: l.writesOf(u.members), Alone: true}) {
+		answer, err = l.make(unsent, c)
+	} else {
+		err = noStore(nil)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.tell()
+	l.note(fact{Flight: number, Over: true})
 	l.singles--
 	f := fault.As(err)
 	switch {
@@ -34,7 +41,7 @@ func (l *list) alone(unsent context.Context, u *unit) {
 			r.Answer = answer
 		}
 		l.settle(u, r, answer)
-	case f != nil && f.Kind == fault.Draining:
+	case f != nil && (f.Kind == fault.Draining || f.Reason == reasonNoStore):
 		delete(l.under, u)
 		l.dropped[u] = err
 	case f != nil && (f.Kind == fault.Cancelled || f.Kind == fault.DeadlineExceeded) && unsent.Err() != nil:

@@ -1,0 +1,660 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/outcome"
+)
+
+// A fakeStore is the store that replicas share.
+type fakeStore struct {
+	mu      sync.Mutex
+	values  map[string][]byte
+	expires map[string]time.Time
+	err     error // of all that is asked; nil while it is there
+	full    bool  // no key that is new
+}
+
+func newFakeStore() *fakeStore {
+	return &fakeStore{values: make(map[string][]byte), expires: make(map[string]time.Time)}
+}
+
+// there gives a value that has not expired, with the lock held.
+func (s *fakeStore) there(key string) []byte {
+	if at, ok := s.expires[key]; ok && time.Now().Before(at) {
+		return s.values[key]
+	}
+	return nil
+}
+
+func (s *fakeStore) Begin(_ context.Context, key string, record []byte, life time.Duration) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there := s.there(key); there != nil || s.err != nil {
+		return there, s.err
+	}
+	if s.full {
+		return nil, outcome.ErrFull
+	}
+	s.values[key], s.expires[key] = bytes.Clone(record), time.Now().Add(life)
+	return nil, nil
+}
+
+func (s *fakeStore) Read(_ context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.there(key), s.err
+}
+
+func (s *fakeStore) Hold(_ context.Context, holder string, life time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full {
+		return outcome.ErrFull
+	}
+	if s.err == nil {
+		s.values["alive:"+holder], s.expires["alive:"+holder] = []byte("1"), time.Now().Add(life)
+	}
+	return s.err
+}
+
+func (s *fakeStore) Renew(_ context.Context, holder string, life time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && s.there("alive:"+holder) != nil {
+		s.expires["alive:"+holder] = time.Now().Add(life)
+	}
+	return s.err
+}
+
+func (s *fakeStore) Held(_ context.Context, holder string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.there("alive:"+holder) != nil, s.err
+}
+
+func (*fakeStore) Replace(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+func (*fakeStore) Drop(context.Context, string) error { return errors.ErrUnsupported }
+
+// A replica is one that a test can cut off, as if its process had been killed: nothing
+// that it does afterwards reaches anybody.
+type replica struct {
+	*fakeDashboard
+	store *fakeStore
+	// at is the step, a call or a round trip to the store, in which it is cut off.
+	at int
+	manner
+	cut   chan struct{}
+	end   chan struct{} // the test's
+	mu    sync.Mutex
+	steps int
+}
+
+// A manner is how a replica is cut off: late, when the step has been made; partitioned,
+// from the store alone; asleep, so that the step is made, but later than the others wait.
+type manner struct{ late, partitioned, asleep bool }
+
+func newReplica(d *fakeDashboard, s *fakeStore, end chan struct{}) *replica {
+	return &replica{fakeDashboard: d, store: s, at: -1, cut: make(chan struct{}), end: end}
+}
+
+// step makes a step, or not; false where nobody sees what came of it.
+func (r *replica) step(store bool, do func()) bool {
+	off := func() bool {
+		select {
+		case <-r.cut:
+			return !r.asleep && (store || !r.partitioned)
+		default:
+			return false
+		}
+	}
+	r.mu.Lock()
+	now := r.steps == r.at
+	r.steps++
+	if now && !r.late {
+		close(r.cut)
+	}
+	r.mu.Unlock()
+	if now && r.asleep {
+		time.Sleep(2 * heldFor)
+	}
+	if off() {
+		return false
+	}
+	do()
+	if now && r.late {
+		close(r.cut)
+	}
+	return !off()
+}
+
+func (r *replica) Do(ctx context.Context, c *broker.Call) (a *broker.Answer, err error) {
+	if !r.step(false, func() { a, err = r.fakeDashboard.Do(ctx, c) }) {
+		<-r.end
+		return nil, &fault.Error{Kind: fault.Draining}
+	}
+	return a, err
+}
+
+func (r *replica) Begin(ctx context.Context, key string, record []byte, life time.Duration) (there []byte, err error) {
+	if !r.step(true, func() { there, err = r.store.Begin(ctx, key, record, life) }) {
+		return nil, errStoreGone
+	}
+	return there, err
+}
+
+func (r *replica) Read(ctx context.Context, key string) (there []byte, err error) {
+	if !r.step(true, func() { there, err = r.store.Read(ctx, key) }) {
+		return nil, errStoreGone
+	}
+	return there, err
+}
+
+func (r *replica) Hold(ctx context.Context, holder string, life time.Duration) (err error) {
+	if !r.step(true, func() { err = r.store.Hold(ctx, holder, life) }) {
+		return errStoreGone
+	}
+	return err
+}
+
+func (r *replica) Renew(ctx context.Context, holder string, life time.Duration) (err error) {
+	if !r.step(true, func() { err = r.store.Renew(ctx, holder, life) }) {
+		return errStoreGone
+	}
+	return err
+}
+
+func (r *replica) Held(ctx context.Context, holder string) (held bool, err error) {
+	if !r.step(true, func() { held, err = r.store.Held(ctx, holder) }) {
+		return false, errStoreGone
+	}
+	return held, err
+}
+
+func (*replica) Replace(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
+	return false, errors.ErrUnsupported
+}
+func (*replica) Drop(context.Context, string) error { return errors.ErrUnsupported }
+
+var errStoreGone = errors.New("the store is gone")
+
+func (r *replica) batches(t *testing.T) *Batches {
+	t.Helper()
+	b, err := New(Config{Contract: theContract(), Dashboard: r, Places: 3, Shared: r, SharedMessages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// mixed is a list with everything in it: updates, creates, two of them wrong, a group, a
+// wrong group, an order, and a write that no batch carries.
+func mixed() []Write {
+	all := portWrites("1", 120, func(i int) bool { return i == 33 })
+	for i := range 40 {
+		all = append(all, Write{ID: fmt.Sprint("new ", i), Call: call("createNetworkGroupPolicy", fmt.Sprintf("/networks/N_1-%d/groupPolicies", i), fmt.Sprintf(`{"name":"%s"}`, map[bool]string{true: "wrong", false: "g"}[i == 7]))})
+	}
+	for i := range 6 {
+		body := `{"vlan":3}`
+		if i == 5 {
+			body = `{"name":"wrong"}`
+		}
+		all = append(all, Write{ID: fmt.Sprint("group ", i), Group: fmt.Sprint(i / 3), Call: call("updateDeviceSwitchPort", fmt.Sprintf("/devices/Q1-70%d/switch/ports/1", i), body)})
+	}
+	return append(all,
+		Write{ID: "after", Call: call("updateDeviceSwitchPort", all[0].Call.Path+"/", `{}`)},
+		Write{ID: "reboot", Call: call("rebootDevice", "/devices/Q1-99/reboot", "")},
+		Write{ID: "elsewhere", Call: call("updateDeviceSwitchPort", "/devices/Q2-1/switch/ports/1", `{}`)},
+	)
+}
+
+// truth holds what was said of each write against what the Dashboard has made.
+func truth(t *testing.T, d *fakeDashboard, writes []Write, out map[string]Result, final bool) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range writes {
+		r, n := out[w.ID], d.executed[w.Call.Path]
+		if r.Batch == "" && w.Call.Operation.GetVerb() == apiv1.Verb_VERB_PUT { // a PUT by itself goes again, as it does after each lost answer
+			n = min(n, 1)
+		}
+		right, wrong := true, strings.Contains(string(w.Call.Body), "wrong")
+		switch f := fault.As(r.Err); {
+		case r.State == Done:
+			right = n == 1 && f == nil
+		case r.State == Failed && f.Kind == fault.OutcomeUnknown:
+			right = n <= 1 && (w.ID == "reboot" || wrong) // these go by themselves
+		case r.State == Failed:
+			right = n == 0 && len(f.Messages) > 0
+		case r.State == NotTried && f.Reason == reasonGroup:
+			right = n == 0
+		case r.State == NotTried || r.State == Pending:
+			right = !final && n <= 1
+		default:
+			right = false
+		}
+		if r.State == Done && wrong || final && r.State == Failed && !wrong && fault.As(r.Err).Kind != fault.OutcomeUnknown {
+			right = false
+		}
+		if !right {
+			t.Errorf("%s was made %d times, and is said to be %+v: %+v", w.ID, n, r, fault.As(r.Err))
+		}
+	}
+}
+
+// TestAReplicaDies in every step of its way, before or after it: another replica goes on
+// with its list. No write is made twice, and what is said of each is true.
+func TestAReplicaDies(t *testing.T) {
+	t.Parallel()
+	for _, way := range []struct {
+		name string
+		manner
+		latency time.Duration
+	}{
+		{"killed before the step", manner{}, 100 * time.Millisecond},
+		{"killed after the step", manner{late: true}, 100 * time.Millisecond},
+		{"cut off from the store", manner{partitioned: true}, 100 * time.Millisecond},
+		{"cut off from the store, and the Dashboard is slow", manner{partitioned: true}, 9 * time.Second},
+		{"asleep in the step", manner{asleep: true}, 100 * time.Millisecond},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			for at, died := 0, true; died && !t.Failed(); at++ {
+				synctest.Test(t, func(t *testing.T) {
+					d, s, end := newFake(), newFakeStore(), make(chan struct{})
+					one, two := newReplica(d, s, end), newReplica(d, s, end)
+					d.latency = way.latency
+					one.at, one.manner = at, way.manner
+					a, b := one.batches(t), two.batches(t)
+					r := Request{Caller: "me", Name: "key", Writes: mixed()}
+					ctx, leave := context.WithCancel(t.Context())
+					first := make(chan map[string]Result, 1)
+					go func() {
+						out := make(map[string]Result)
+						_ = a.Apply(ctx, context.Background(), r, func(results []Result) error { // it dies
+							for _, x := range results {
+								out[r.Writes[x.Index].ID] = x
+							}
+							return nil
+						})
+						first <- out
+					}()
+					select {
+					case <-one.cut:
+					case out := <-first:
+						died = false
+						first <- out
+					}
+					truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+					truth(t, d, r.Writes, apply(t, b, t.Context(), r), true) // from what is kept
+					if way.partitioned || way.asleep {
+						if out := <-first; len(out) > 0 { // it has begun, and has known when to stop
+							truth(t, d, r.Writes, out, false)
+						}
+					}
+					leave()
+					close(end)
+					a.Close()
+					b.Close()
+					if t.Failed() {
+						t.Logf("it died in step %d", at)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestAReplicaDiesWhenItHasDeletedABatch: its caller has left before the batch was
+// confirmed. Nothing was done, and the next replica makes it.
+func TestAReplicaDiesWhenItHasDeletedABatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		one := newReplica(d, s, end)
+		d.fate = func(op string, n int) (bool, *fault.Error) {
+			if op == "deleteOrganizationActionBatch" && n == 0 {
+				close(one.cut)
+			}
+			return true, nil
+		}
+		a, b := one.batches(t), newReplica(d, s, end).batches(t)
+		r := Request{Caller: "me", Name: "key", Writes: mixed()[120:160]}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() { _ = a.Apply(ctx, context.Background(), r, func([]Result) error { return nil }) }() // it dies
+		time.Sleep(d.latency / 2)                                                                      // the batch is on its way
+		leave()
+		<-one.cut
+		truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+		close(end)
+		a.Close()
+		b.Close()
+	})
+}
+
+// TestAReplicaDiesBetweenTwoEntries: so much became known during an outage of the store
+// that one entry does not take it.
+func TestAReplicaDiesBetweenTwoEntries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		one := newReplica(d, s, end)
+		a, b := one.batches(t), newReplica(d, s, end).batches(t)
+		r := Request{Caller: "me", Name: "key"}
+		for organization := range 8 {
+			for i := range 70 {
+				path := fmt.Sprintf("/networks/N_%d-%d/groupPolicies", 1+organization, i)
+				r.Writes = append(r.Writes, Write{ID: path, Call: call("createNetworkGroupPolicy", path, `{"name":"g"}`)})
+			}
+		}
+		go func() { _ = a.Apply(t.Context(), context.Background(), r, func([]Result) error { return nil }) }() // it dies
+		time.Sleep(d.latency / 2)                                                                              // the batches are on their way
+		s.mu.Lock()
+		s.err = errStoreGone
+		s.mu.Unlock()
+		time.Sleep(patience - time.Second) // all have ended, five at a time
+		synctest.Wait()
+		one.mu.Lock()
+		one.at, one.late = one.steps+3, true // after what was tried all the time, and the word
+		one.mu.Unlock()
+		s.mu.Lock()
+		s.err = nil
+		s.mu.Unlock()
+		<-one.cut
+		results := 0
+		for _, text := range s.values {
+			results = max(results, bytes.Count(text, []byte(`"index"`)))
+		}
+		if results != mostResults {
+			t.Errorf("%d results in an entry", results)
+		}
+		out := apply(t, b, t.Context(), r)
+		truth(t, d, r.Writes, out, true)
+		for id, x := range out {
+			if x.Created == "" {
+				t.Errorf("%s: the id of what it created is lost", id)
+			}
+		}
+		close(end)
+		a.Close()
+		b.Close()
+	})
+}
+
+// TestALostListLeavesItsBatches: a batch that has not been confirmed when its list is lost
+// is another replica's to confirm.
+func TestALostListLeavesItsBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		defer close(end)
+		d.latency = heldFor + time.Second
+		b := newReplica(d, s, end).batches(t)
+		defer b.Close()
+		r := Request{Name: "key", Writes: mixed()[120:160]}
+		go func() {
+			time.Sleep(time.Second)
+			s.mu.Lock()
+			s.err = errStoreGone
+			s.mu.Unlock()
+		}()
+		for id, x := range apply(t, b, t.Context(), r) {
+			if x.State != Pending || x.Batch == "" {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		if len(d.batches) != 1 || len(d.executed) != 0 {
+			t.Errorf("%d batches, %d writes", len(d.batches), len(d.executed))
+		}
+		s.err = nil
+		truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+	})
+}
+
+// TestAnEntryOfAnotherReplica ends what the first one keeps.
+func TestAnEntryOfAnotherReplica(t *testing.T) {
+	t.Parallel()
+	s := newFakeStore()
+	journalOf := func() *journal {
+		return &journal{shared: newReplica(nil, s, nil), id: "list", runner: rand.Text(), life: time.Hour, wake: make(chan struct{}, 1)}
+	}
+	one, two := journalOf(), journalOf()
+	var p past
+	take := func(j *journal, want bool) {
+		t.Helper()
+		free, err := j.read(t.Context(), &p)
+		if err != nil || free != want {
+			t.Fatalf("free: %v, %v", free, err)
+		}
+		if free {
+			if mine, err := j.begin(t.Context()); err != nil || !mine {
+				t.Fatalf("mine: %v, %v", mine, err)
+			}
+		}
+	}
+	take(one, true)
+	take(two, false)
+	if !one.add(t.Context(), entry{}) {
+		t.Error("the first one's entry is not kept")
+	}
+	delete(s.values, "alive:"+one.runner)
+	take(two, true)
+	if one.add(t.Context(), entry{}) || !two.add(t.Context(), entry{}) {
+		t.Error("the list is not the second one's")
+	}
+	if held, err := one.renew(); held || err != nil {
+		t.Errorf("%v, %v", held, err)
+	}
+}
+
+// TestThreeReplicasAtOnce: they get the same list under one key; it is made once, and
+// all of them tell what became of it.
+func TestThreeReplicasAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		defer close(end)
+		var all sync.WaitGroup
+		for range 3 {
+			b := newReplica(d, s, end).batches(t)
+			defer b.Close()
+			r := Request{Name: "key", Writes: mixed()}
+			for range 2 {
+				all.Go(func() {
+					truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+				})
+			}
+			other := Request{Caller: "me", Name: "key", Writes: mixed()[1:]}
+			all.Go(func() {
+				time.Sleep(time.Second)
+				if err := b.Apply(t.Context(), t.Context(), other, nil); fault.As(err).ReasonCode() != "IDEMPOTENCY_KEY_REUSED" {
+					t.Errorf("another list: %v", err)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// TestAReplicaStops, or its caller leaves: another one goes on at once, and with the
+// batches that are under way. Its own caller is told to come back where it cannot wait.
+func TestAReplicaStops(t *testing.T) {
+	t.Parallel()
+	for name, stops := range map[string]bool{"it stops": true, "its caller leaves": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d, s, end := newFake(), newFakeStore(), make(chan struct{})
+				defer close(end)
+				a, b := newReplica(d, s, end).batches(t), newReplica(d, s, end).batches(t)
+				defer b.Close()
+				r := Request{Caller: "me", Name: "key", Writes: portWrites("1", 900, nil)}
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				first := make(chan error, 1)
+				go func() { first <- a.Apply(ctx, context.Background(), r, func([]Result) error { return nil }) }()
+				time.Sleep(3 * time.Second)
+				soon, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := b.Apply(soon, t.Context(), r, nil); fault.As(err).ReasonCode() != "WRITE_UNDER_WAY" || fault.As(err).RetryAfter <= 0 {
+					t.Errorf("while it is made elsewhere: %v", err)
+				}
+				leave()
+				if stops {
+					a.Close()
+				} else {
+					defer a.Close()
+				}
+				begun := time.Now()
+				for id, x := range apply(t, b, t.Context(), r) {
+					if x.State != Done {
+						t.Errorf("%s: %+v", id, x)
+					}
+				}
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("it took %s", took)
+				}
+				for path, n := range d.executed {
+					if n != 1 {
+						t.Errorf("%s was written %d times", path, n)
+					}
+				}
+				if n := len(d.batches); n != 9 {
+					t.Errorf("%d batches", n)
+				}
+				<-first
+			})
+		})
+	}
+}
+
+// TestWithoutTheStoreOfLists: named lists are not begun, and what is under way of one is
+// finished when the store goes; lists without a name do not need it.
+func TestWithoutTheStoreOfLists(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		goes func(*fakeStore)
+		kind fault.Kind
+	}{
+		"gone":       {func(s *fakeStore) { s.err = errStoreGone }, fault.Unreachable},
+		"full":       {func(s *fakeStore) { s.full = true }, fault.Unreachable},
+		"unreadable": {func(s *fakeStore) { s.err = outcome.ErrUnreadable }, fault.OutcomeUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d, s, end := newFake(), newFakeStore(), make(chan struct{})
+				defer close(end)
+				b := newReplica(d, s, end).batches(t)
+				defer b.Close()
+				r := Request{Caller: "me", Name: "key", Writes: portWrites("1", 900, nil)}
+				ended := make(chan map[string]Result)
+				go func() { ended <- apply(t, b, t.Context(), r) }()
+				time.Sleep(3 * time.Second)
+				s.mu.Lock()
+				c.goes(s)
+				s.mu.Unlock()
+				states := make(map[State]int)
+				for id, x := range <-ended {
+					if states[x.State]++; x.State == NotTried && fault.As(x.Err).Reason != reasonNoStore {
+						t.Errorf("%s: %+v", id, x)
+					}
+				}
+				if n := len(d.executed); states[Done] != n || states[NotTried] != 900-n || n == 900 || n == 0 {
+					t.Errorf("%v, and %d were made", states, n)
+				}
+				for _, list := range []string{"key", "new"} {
+					if list == "key" && name == "full" {
+						continue // it is there
+					}
+					err := b.Apply(t.Context(), t.Context(), Request{Caller: "me", Name: list, Writes: r.Writes}, nil)
+					if f := fault.As(err); f == nil || f.Kind != c.kind || c.kind == fault.Unreachable && (f.Reason != reasonNoStore || f.RetryAfter <= 0) {
+						t.Errorf("%s: %v", list, err)
+					}
+				}
+				for id, x := range apply(t, b, t.Context(), Request{Writes: portWrites("2", 50, nil)}) {
+					if x.State != Done {
+						t.Errorf("without a name, %s: %+v", id, x)
+					}
+				}
+				s.mu.Lock()
+				s.err, s.full = nil, false
+				s.mu.Unlock()
+				truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+			})
+		})
+	}
+}
+
+// TestAShortOutageOfTheStore is waited for: the list is made whole.
+func TestAShortOutageOfTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		defer close(end)
+		b := newReplica(d, s, end).batches(t)
+		defer b.Close()
+		r := Request{Name: "key", Writes: portWrites("1", 900, nil)}
+		ended := make(chan map[string]Result)
+		go func() { ended <- apply(t, b, t.Context(), r) }()
+		for _, err := range []error{errStoreGone, nil} {
+			time.Sleep(4 * time.Second)
+			s.mu.Lock()
+			s.err = err
+			s.mu.Unlock()
+		}
+		truth(t, d, r.Writes, <-ended, true)
+	})
+}
+
+// TestSmallListsAreNotTakenForOlderOnes: the same two writes, and the same group, every
+// night; a POST that is lost does not find last night's batch, which another replica made.
+func TestSmallListsAreNotTakenForOlderOnes(t *testing.T) {
+	t.Parallel()
+	for name, writes := range map[string][]Write{"two writes": portWrites("1", 2, nil), "a group": portWrites("1", 20, nil)} {
+		for i := range writes {
+			if name == "a group" {
+				writes[i].Group = "g"
+			}
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d, s, end := newFake(), newFakeStore(), make(chan struct{})
+				defer close(end)
+				lost := false
+				d.fate = func(op string, _ int) (bool, *fault.Error) { // the first POST of each night
+					now := lost && op == "createOrganizationActionBatch"
+					lost = lost && !now
+					return !now, lostIf(now, &fault.Error{Kind: fault.OutcomeUnknown})
+				}
+				for night := range 7 {
+					b := newReplica(d, s, end).batches(t)
+					lost = night > 0
+					apply(t, b, t.Context(), Request{Name: fmt.Sprint(night), Writes: writes})
+					b.Close()
+					for path, n := range d.executed {
+						if n != night+1 {
+							t.Errorf("%s was written %d times in %d nights", path, n, night+1)
+						}
+					}
+					time.Sleep(24 * time.Hour)
+				}
+			})
+		})
+	}
+}
