@@ -4,6 +4,7 @@
 //	batches.go    lists of writes come in: what is wrong with one, whose its writes are
 //	list.go       one list on its way, and what is kept under its name
 //	journal.go    what the store keeps of a named list, in entries (fact.go)
+//	fault.go      what a list is refused with for want of the store
 //	takeover.go   a list that the store has: another replica goes on with it
 //	reader.go     who reads what becomes of it: when nobody does, nothing more is sent
 //	write.go      the writes of a list, as actions of a batch, and what became of them

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -119,18 +118,6 @@ func (b *Batches) journal(ctx context.Context, r Request, l *list) (*journal, *f
 		shared: b.config.Shared, id: h.List, runner: rand.Text(), life: b.config.Life + longer,
 		messages: b.config.SharedMessages, wake: make(chan struct{}, 1),
 	}, nil
-}
-
-// elsewhere is what a caller gets that cannot wait until another replica has ended.
-func elsewhere(err error) *fault.Error {
-	f := &fault.Error{
-		Kind: fault.DeadlineExceeded, Reason: "WRITE_UNDER_WAY", RetryAfter: time.Second, Cause: err,
-		Detail: "another replica of the broker makes this list, or has just died; send the same list under its key again to get its outcomes, nothing is executed twice",
-	}
-	if errors.Is(err, context.Canceled) {
-		f.Kind = fault.Cancelled
-	}
-	return f
 }
 
 // digest names texts in the store.
