@@ -143,7 +143,7 @@ type Error struct {
 	Attempts []Attempt
 	// RequestID is the vendor's X-Request-Id of the last attempt.
 	RequestID string
-	// Budget names what was exhausted: "organization:123", "address",
+	// Budget names what was exhausted: "organization:123", "address", "address:east",
 	// "operation:createDeviceLiveToolsPing". For BudgetExhausted and RateLimited.
 	Budget string
 	// NoRetry asks everyone in front of the broker not to repeat the call.

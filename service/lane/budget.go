@@ -14,7 +14,8 @@ import (
 type BudgetState struct {
 	// Organization is empty for the egress address.
 	Organization string
-	// Key names the budget: "organization:123", "address".
+	// Key names the budget: "organization:123", "address", "address:east" where an
+	// egress shares it.
 	Key string
 	ratelimit.State
 	// Waiting counts calls; Classes says whose they are, in the order of priority.
