@@ -5,7 +5,8 @@
 // of their ages is over, at bulk priority. Replicas share the poll through a store
 // (shared.go): who gets to set a key that expires after the age makes the next one and
 // leaves the answer there for the others, sealed with the key that read it (sealed.go).
-// Without the store each replica polls for itself.
+// Without the store, or while it has not answered for longer than a moment, each replica
+// polls for itself.
 //
 // A state (state.go) is an answer taken apart into rows. A watcher holds the state that
 // it was sent last, so what it is sent next (update.go) is the difference to the newest
