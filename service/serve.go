@@ -132,13 +132,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// RegisterReflection serves the descriptors of all RPCs on g, which is this
-// server itself or the one of the admin port. The old v1alpha goes along: most
-// command-line tools still ask for it first.
-func (s *Server) RegisterReflection(g grpc.ServiceRegistrar) {
+// registerReflection serves the descriptors of all RPCs. The old v1alpha goes along:
+// most command-line tools still ask for it first.
+func (s *Server) registerReflection() {
 	options := reflection.ServerOptions{Services: s.grpc, DescriptorResolver: resolver{s.contract.Files()}}
-	reflectionv1.RegisterServerReflectionServer(g, reflection.NewServerV1(options))
-	reflectionv1alpha.RegisterServerReflectionServer(g, reflection.NewServer(options))
+	reflectionv1.RegisterServerReflectionServer(s.grpc, reflection.NewServerV1(options))
+	reflectionv1alpha.RegisterServerReflectionServer(s.grpc, reflection.NewServer(options))
 }
 
 // A resolver looks in the contract first, then among what the binary links:

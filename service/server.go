@@ -142,7 +142,7 @@ func New(c Config) (*Server, error) {
 	s.grpc.RegisterService(s.identified(&brokerv1.BatchService_ServiceDesc), batchService{Server: s})
 	s.grpc.RegisterService(s.identified(&healthpb.Health_ServiceDesc), s.health)
 	if c.Reflect {
-		s.RegisterReflection(s.grpc)
+		s.registerReflection()
 	}
 	s.Serving(true)
 	return s, nil

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/admin"
@@ -48,7 +50,12 @@ func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error 
 		return fmt.Errorf("admin: %w", err)
 	}
 	operator := admin.New(admin.Config{
-		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Reflect: d.server.RegisterReflection, Register: d.operator.Register, Page: page.New(&d.operator, log), Log: log,
+		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Page: page.New(&d.operator, log), Log: log,
+		Options: d.server.OperatorOptions(),
+		Register: func(g grpc.ServiceRegistrar) {
+			d.server.RegisterOperator(g)
+			d.operator.Register(g)
+		},
 	})
 	defer operator.Close()
 	callers := service.NewConnections(connectionLimit(descriptorLimit(os.DirFS("/"))), log)

@@ -75,7 +75,7 @@ type Permit struct {
 
 	access   *Access
 	decision identity.Decision
-	caller   string
+	caller   identity.Caller
 	face     string
 	// organization is the owner, where it is known; organizations are what else the
 	// call names by id, all of them allowed.
@@ -122,7 +122,7 @@ func (a *Access) ask(q Question) (*Permit, error) {
 	p := &Permit{
 		Weight: decision.Weight, Share: decision.Share, Priority: decision.Priority, Defaults: decision.Defaults,
 		Anywhere: decision.Anywhere(), Open: q.Request.Organization == "",
-		access: a, decision: decision, caller: q.Caller.ID, face: q.Face, organization: q.Request.Organization,
+		access: a, decision: decision, caller: q.Caller, face: q.Face, organization: q.Request.Organization,
 	}
 	if err := p.look(q); err != nil {
 		return nil, err
@@ -146,8 +146,16 @@ func (a *Access) key(q Question, organizations []string) (key dashboard.Key, own
 			return dashboard.Key{}, false, err
 		}
 	}
-	key, err = a.Keys.Pick(q.Caller.ID, served(q.Request.Organization, organizations)...)
+	key, err = a.pick(q.Caller, served(q.Request.Organization, organizations))
 	return key, false, err
+}
+
+// pick picks one of the broker's keys.
+func (a *Access) pick(c identity.Caller, organizations []string) (dashboard.Key, error) {
+	if c.Source == identity.OwnPort {
+		return a.Keys.PickAny(organizations...)
+	}
+	return a.Keys.Pick(c.ID, organizations...)
 }
 
 // served are the organizations that a key has to serve.
@@ -172,7 +180,7 @@ func (p *Permit) Allow(c *broker.Call) {
 		c.Named = append(c.Named, broker.Named{Scope: n.scope, ID: n.id})
 	}
 	// Where the owner changes neither rules nor key, nobody need know it.
-	if len(p.named) > 0 || p.Open && !(p.Anywhere && (p.OwnKey || p.access.Keys.Anywhere(p.caller))) {
+	if len(p.named) > 0 || p.Open && !(p.Anywhere && (p.OwnKey || p.access.Keys.Anywhere(p.caller.ID))) {
 		c.Settle, c.Candidates = p.Settle, p.Candidates
 	}
 }
@@ -199,7 +207,7 @@ func (p *Permit) Settle(organization string, named []string) (dashboard.Key, err
 	if p.OwnKey {
 		return p.Key, nil
 	}
-	return p.access.Keys.Pick(p.caller, served(organization, organizations)...)
+	return p.access.pick(p.caller, served(organization, organizations))
 }
 
 // Candidates are the keys to look an owner up with.
@@ -207,7 +215,7 @@ func (p *Permit) Candidates() []dashboard.Key {
 	if p.OwnKey {
 		return []dashboard.Key{p.Key}
 	}
-	return p.access.Keys.Candidates(p.caller)
+	return p.access.Keys.Candidates(p.caller.ID)
 }
 
 // Rejected takes note that the Dashboard answered 401 to a key of the broker's, and

@@ -1,7 +1,7 @@
 // Package admin is the operator's port: health and metrics for probes and
-// Prometheus, profiles, and over gRPC on the same port reflection, channelz and
-// health. It has no authentication of its own: it belongs on loopback, or behind a
-// network policy.
+// Prometheus, profiles, and over gRPC on the same port what only reads of
+// BrokerService, with reflection, channelz and health. It has no authentication of its
+// own: it belongs on loopback, or behind a network policy.
 package admin
 
 import (
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	grpcadmin "google.golang.org/grpc/admin"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
 )
 
 // maxRequestHeaders bounds how long the headers of a request may take to arrive.
@@ -30,11 +31,11 @@ type Config struct {
 	// Ready says why calls should not come here yet, beside draining; nil for no such
 	// reason ever.
 	Ready func() error
-	// Reflect registers reflection of the RPCs that the gRPC port serves.
-	Reflect func(grpc.ServiceRegistrar)
 	// Page is what an operator sees in a browser; nil for none.
 	Page http.Handler
-	// Register registers what an operator may do; nil for nothing.
+	// Options are those of the gRPC server.
+	Options []grpc.ServerOption
+	// Register registers what is served over gRPC beside reflection, channelz and health.
 	Register func(grpc.ServiceRegistrar)
 	Log      *slog.Logger
 }
@@ -50,17 +51,15 @@ type Server struct {
 
 // New makes a Server. Nothing listens yet.
 func New(c Config) *Server {
-	s := &Server{health: c.Health, whyNot: c.Ready, grpc: grpc.NewServer()}
+	s := &Server{health: c.Health, whyNot: c.Ready, grpc: grpc.NewServer(c.Options...)}
 	var err error
 	if s.stopChannelz, err = grpcadmin.Register(s.grpc); err != nil {
 		c.Log.Warn("channelz is not served", "error", err)
 		s.stopChannelz = func() {}
 	}
-	c.Reflect(s.grpc)
-	if c.Register != nil {
-		c.Register(s.grpc)
-	}
-	healthpb.RegisterHealthServer(s.grpc, c.Health)
+	c.Register(s.grpc)
+	healthpb.RegisterHealthServer(s.grpc, probes{c.Health, s.grpc})
+	reflection.Register(s.grpc)
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", c.Metrics)

@@ -18,7 +18,7 @@ func TestReady(t *testing.T) {
 	probes := health.NewServer()
 	s := New(Config{
 		Metrics: http.NotFoundHandler(), Health: probes, Ready: func() error { return why },
-		Reflect: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler),
+		Register: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler),
 	})
 	defer s.Close()
 	ready := func() (int, string) {

@@ -161,16 +161,25 @@ func (e *entry) servesAll(organizations []string) bool {
 // organizations a caller does well to say which one it means. The error is a
 // *fault.Error of kind CallerNotAllowed.
 func (s *Store) Pick(caller string, organizations ...string) (dashboard.Key, error) {
+	return s.pick(func(e *entry) bool { return e.serves(caller) }, fmt.Sprintf("caller %q", caller), organizations)
+}
+
+// PickAny is Pick for the operator, whom every key serves.
+func (s *Store) PickAny(organizations ...string) (dashboard.Key, error) {
+	return s.pick(func(*entry) bool { return true }, "the operator", organizations)
+}
+
+func (s *Store) pick(serves func(*entry) bool, whom string, organizations []string) (dashboard.Key, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := time.Now()
 	for _, e := range s.entries {
-		if e.serves(caller) && e.servesAll(organizations) {
+		if serves(e) && e.servesAll(organizations) {
 			return e.current(now), nil
 		}
 	}
 	f := &fault.Error{Kind: fault.CallerNotAllowed, Reason: "NO_API_KEY"}
-	f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q", caller)
+	f.Detail = "the broker has no Dashboard key that serves " + whom
 	if named := strings.Trim(strings.Join(organizations, " and "), " "); named != "" {
 		f.Detail += " in organization " + named
 	}

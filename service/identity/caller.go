@@ -34,11 +34,13 @@ const (
 	// OwnKey: nothing but a Dashboard key of the caller's own, over REST. Such a
 	// caller is never given a key of the broker's.
 	OwnKey
+	// OwnPort: whoever reaches the operator's port, which has no other callers.
+	OwnPort
 )
 
 var sources = [...]string{
 	NoSource: "none", PeerCertificate: "peer certificate", ForwardedCertificate: "x-forwarded-client-cert",
-	LinkerdClient: "l5d-client-id", Token: "token", StaticToken: "static token", Path: "path", OwnKey: "own key",
+	LinkerdClient: "l5d-client-id", Token: "token", StaticToken: "static token", Path: "path", OwnKey: "own key", OwnPort: "operator's port",
 }
 
 // String names the source as logs do.
@@ -62,6 +64,10 @@ type Caller struct {
 var Anonymous = Caller{ID: anonymousID}
 
 const anonymousID = "anonymous"
+
+// Operator is the caller on the operator's port. No rule is about it: it may do whatever
+// that port serves.
+var Operator = Caller{ID: "operator", Source: OwnPort}
 
 // String gives the caller's name.
 func (c Caller) String() string { return c.ID }

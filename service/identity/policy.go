@@ -15,6 +15,7 @@ type Policy struct {
 	identified bool
 	known      *known
 	current    atomic.Pointer[ruleset]
+	operator   *rule // of the operator's port
 }
 
 // A ruleset is rules made ready. It does not change once built.
@@ -64,7 +65,8 @@ func everything() *rule {
 // all the RPCs that there are, so that a rule for one that is not is an error and
 // not a rule that never applies; nil to leave that unchecked.
 func NewPolicy(rules Rules, identified bool, methods []Request) (*Policy, error) {
-	p := &Policy{identified: identified, known: knownOf(methods)}
+	p := &Policy{identified: identified, known: knownOf(methods), operator: everything()}
+	p.operator.name = "the operator's port"
 	if err := p.Replace(rules); err != nil {
 		return nil, err
 	}
@@ -117,6 +119,10 @@ func (s *ruleset) add(r *rule) {
 // of kind CallerNotAllowed that says which rule is missing.
 func (p *Policy) Decide(c Caller, q Request) (Decision, error) {
 	d := Decision{caller: c, request: q}
+	if c.Source == OwnPort {
+		d.rules = []*rule{p.operator}
+		return d.of(p.operator), nil
+	}
 	set := p.current.Load()
 	named := false // whether any rule names the caller
 	// Two lists in the file's order are walked as one.

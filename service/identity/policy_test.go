@@ -290,3 +290,22 @@ func TestRulesAreReplacedWhole(t *testing.T) {
 		t.Errorf("other rules: %v, and the ones before hold: %t", err, may())
 	}
 }
+
+// TestOperator: the operator's port needs no rule, and nobody else gets what it has by
+// its name.
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	p, err := NewPolicy(Rules{{Name: "shop", Callers: []string{"shop"}, Operations: []Grant{{RPC: "GetBudget"}}, Organizations: []string{"1"}}}, true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := p.Decide(Operator, Request{RPC: "ListAttempts", Read: true})
+	if err != nil || !d.Anywhere() || !d.Everywhere() {
+		t.Errorf("%v %v", d, err)
+	}
+	for _, source := range []Source{NoSource, PeerCertificate, ForwardedCertificate, LinkerdClient, Token, StaticToken, Path, OwnKey} {
+		if _, err := p.Decide(Caller{ID: Operator.ID, Source: source}, Request{RPC: "ListAttempts", Read: true}); err == nil {
+			t.Errorf("%s: a caller with the operator's name may do what the operator may", source)
+		}
+	}
+}
