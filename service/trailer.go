@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -287,7 +288,7 @@ func dashboardError(f *fault.Error) *brokerv1.DashboardError {
 
 // documentation is the address of the vendor's page of an operation.
 func documentation(operationID string) string {
-	if operationID == "" {
+	if operationID == "" || operationID == contract.UnknownOperation {
 		return ""
 	}
 	var b strings.Builder
