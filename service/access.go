@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -149,4 +150,63 @@ func brokerRequests() (map[string]identity.Request, error) {
 		}
 	}
 	return all, nil
+}
+
+// CheckAccess says whether the rules let a caller call an operation.
+func (s *Server) CheckAccess(ctx context.Context, in *brokerv1.CheckAccessRequest) (*brokerv1.CheckAccessResponse, error) {
+	caller, err := asked(identity.From(ctx), in.GetCaller())
+	if err != nil {
+		return nil, err
+	}
+	request, ok := s.requestOf(in.GetOperation())
+	if !ok {
+		return nil, fault.Bad("operation", "operation is %q, which is neither an RPC nor an operationId of the contract", clip(in.GetOperation(), 80))
+	}
+	if organization := in.GetOrganizationId(); organization != "" {
+		if organization != identity.NoOrganization && !isID(organization) {
+			return nil, fault.Bad("organization_id", "organization_id is %q, which is not an organization's id", clip(organization, 40))
+		}
+		request.Organization = cmp.Or(request.Organization, organization)
+	}
+	request.Priority = identity.Unsaid
+	decision, err := s.access.Policy.Decide(caller, request)
+	if f := fault.As(err); f != nil && f.Kind == fault.CallerNotAllowed {
+		return &brokerv1.CheckAccessResponse{Refusal: f.Detail}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &brokerv1.CheckAccessResponse{
+		Allowed: true, Rule: decision.Rule, Priority: decision.Priority.String(), MaxPriority: decision.MaxPriority.String(),
+		Weight: decision.Weight, Share: decision.Share,
+	}, nil
+}
+
+// asked is the caller that a caller asks about: itself, or on the operator's port any.
+func asked(by identity.Caller, name string) (identity.Caller, error) {
+	switch {
+	case by.Source != identity.OwnPort && (name == "" || name == by.ID):
+		return by, nil
+	case by.Source != identity.OwnPort:
+		return by, &fault.Error{Kind: fault.CallerNotAllowed, Detail: "a caller may ask about itself; about others only whoever reaches the operator's port"}
+	case name == "":
+		return by, fault.Bad("caller", "caller is missing; on the operator's port it says who is asked about")
+	}
+	return identity.Caller{ID: name}, nil
+}
+
+// requestOf is what the policy asks about for an operationId, an RPC by its full name, or
+// a method of BrokerService.
+func (s *Server) requestOf(name string) (identity.Request, bool) {
+	r := s.rpcs[name]
+	if r == nil {
+		r = s.byOperation(name)
+	}
+	if r != nil {
+		return r.request, true
+	}
+	if q, ok := s.brokerRPCs[name]; ok {
+		return q, true
+	}
+	q, ok := s.brokerRPCs["/"+brokerv1.BrokerService_ServiceDesc.ServiceName+"/"+name]
+	return q, ok
 }

@@ -68,5 +68,5 @@ func (s *Server) notForOperators(_ any, stream grpc.ServerStream) error {
 		return &fault.Error{Kind: fault.NotImplemented, Reason: "UNKNOWN_SERVICE", Detail: fmt.Sprintf("there is no RPC %s, neither here nor on the port for callers", clip(rpc, 120))}
 	}
 	return &fault.Error{Kind: fault.CallerNotAllowed, Reason: "OPERATOR_PORT_ONLY_READS", Detail: fmt.Sprintf(
-		"%s is not served on the operator's port, where anybody who reaches it may read what the broker knows and nothing more; ask the port for callers (listen in the configuration, 50051 by default), where the rules say who may", clip(rpc, 120))}
+		"%s is not served on the operator's port, which tells what the broker knows and calls nothing for anybody; ask the port for callers (listen in the configuration, 50051 by default), where the rules say who may", clip(rpc, 120))}
 }

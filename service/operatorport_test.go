@@ -185,3 +185,49 @@ func TestOperatorStreamsEnd(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestCheckAccess: a caller learns what the rules let it do, and not what they let others;
+// whoever reaches the operator's port learns of everybody.
+func TestCheckAccess(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{
+		access: identity.Config{LinkerdClientID: &identity.ProxyConfig{Trusted: []string{"127.0.0.1"}}},
+		rules: identity.Rules{{
+			Name: "shop", Callers: []string{"shop.mesh.serviceaccount.identity.linkerd.cluster.local"}, Organizations: []string{"2930418"}, Weight: 2,
+			Operations: []identity.Grant{{Section: "organizations", Verbs: []string{"read"}}, {RPC: "CheckAccess"}},
+		}},
+	})
+	const shop = "shop.mesh.serviceaccount.identity.linkerd.cluster.local"
+	operator := brokerv1.NewBrokerServiceClient(dialPlain(t, operatorPort(t, h)))
+	for _, row := range []struct {
+		caller, operation, organization string
+		rule, refusal                   string
+	}{
+		{shop, "getOrganizationDevices", "2930418", "shop", ""},
+		{shop, "/meraki.organizations.v1.OrganizationsService/GetOrganizationDevices", "", "shop", ""},
+		{shop, "CheckAccess", "2930418", "shop", ""},
+		{shop, "getOrganizationDevices", "2930419", "", "for organization 2930419"},
+		{shop, "getOrganizations", "", "", "belongs to no organization"},
+		{shop, "updateOrganization", "2930418", "", "no rule allows caller"},
+		{"operator", "getOrganizationDevices", "2930418", "", "no rule names caller"},
+	} {
+		r, err := operator.CheckAccess(t.Context(), &brokerv1.CheckAccessRequest{Caller: row.caller, Operation: row.operation, OrganizationId: row.organization})
+		if err != nil || r.GetAllowed() != (row.refusal == "") || r.GetRule() != row.rule || !strings.Contains(r.GetRefusal(), row.refusal) || r.GetAllowed() && r.GetWeight() != 2 {
+			t.Errorf("%+v: %v %v", row, r, err)
+		}
+	}
+	for _, in := range []*brokerv1.CheckAccessRequest{{Caller: shop, Operation: "getNothing"}, {Operation: "getOrganizations"}, {Caller: shop, Operation: "getOrganizationDevices", OrganizationId: "a/b"}} {
+		if _, err := operator.CheckAccess(t.Context(), in); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", in, err)
+		}
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "l5d-client-id", shop)
+	in := &brokerv1.CheckAccessRequest{Operation: "getOrganizationDevices", OrganizationId: "2930418"}
+	if r, err := h.own.CheckAccess(ctx, in); err == nil && !r.GetAllowed() || status.Code(err) == codes.Internal {
+		t.Errorf("itself: %v %v", r, err)
+	}
+	in.Caller = "somebody else"
+	if _, err := h.own.CheckAccess(ctx, in); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("somebody else: %v", err)
+	}
+}

@@ -2173,6 +2173,166 @@ func (x *TelemetryCount) GetTheirs() int64 {
 	return 0
 }
 
+type CheckAccessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As rules name it. The caller itself when empty; others only on the operator's port.
+	Caller string `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	// A typed RPC by its full name, an operationId, or a method of BrokerService.
+	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Which owns what the call is about; "none" where nobody does. Empty for whether
+	// there is any organization in which it is allowed.
+	OrganizationId string `protobuf:"bytes,3,opt,name=organization_id,json=organizationId,proto3" json:"organization_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CheckAccessRequest) Reset() {
+	*x = CheckAccessRequest{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessRequest) ProtoMessage() {}
+
+func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
+func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CheckAccessRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetOrganizationId() string {
+	if x != nil {
+		return x.OrganizationId
+	}
+	return ""
+}
+
+type CheckAccessResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// What is missing; empty when it is allowed.
+	Refusal string `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// The rule that allows it, by its name, and its terms.
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The priority of a call that asks for none, and the highest that it may ask for.
+	Priority    string  `protobuf:"bytes,4,opt,name=priority,proto3" json:"priority,omitempty"`
+	MaxPriority string  `protobuf:"bytes,5,opt,name=max_priority,json=maxPriority,proto3" json:"max_priority,omitempty"`
+	Weight      float64 `protobuf:"fixed64,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	// The largest part of an organization's budget.
+	Share         float64 `protobuf:"fixed64,7,opt,name=share,proto3" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessResponse) Reset() {
+	*x = CheckAccessResponse{}
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessResponse) ProtoMessage() {}
+
+func (x *CheckAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessResponse.ProtoReflect.Descriptor instead.
+func (*CheckAccessResponse) Descriptor() ([]byte, []int) {
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CheckAccessResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *CheckAccessResponse) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+func (x *CheckAccessResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *CheckAccessResponse) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
+}
+
+func (x *CheckAccessResponse) GetMaxPriority() string {
+	if x != nil {
+		return x.MaxPriority
+	}
+	return ""
+}
+
+func (x *CheckAccessResponse) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *CheckAccessResponse) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
 type ListDriftRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty for all.
@@ -2183,7 +2343,7 @@ type ListDriftRequest struct {
 
 func (x *ListDriftRequest) Reset() {
 	*x = ListDriftRequest{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2195,7 +2355,7 @@ func (x *ListDriftRequest) String() string {
 func (*ListDriftRequest) ProtoMessage() {}
 
 func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[26]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2208,7 +2368,7 @@ func (x *ListDriftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftRequest.ProtoReflect.Descriptor instead.
 func (*ListDriftRequest) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{26}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDriftRequest) GetOperation() string {
@@ -2227,7 +2387,7 @@ type ListDriftResponse struct {
 
 func (x *ListDriftResponse) Reset() {
 	*x = ListDriftResponse{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2399,7 @@ func (x *ListDriftResponse) String() string {
 func (*ListDriftResponse) ProtoMessage() {}
 
 func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[27]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2412,7 @@ func (x *ListDriftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDriftResponse.ProtoReflect.Descriptor instead.
 func (*ListDriftResponse) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{27}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDriftResponse) GetItems() []*Drift {
@@ -2278,7 +2438,7 @@ type Drift struct {
 
 func (x *Drift) Reset() {
 	*x = Drift{}
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2450,7 @@ func (x *Drift) String() string {
 func (*Drift) ProtoMessage() {}
 
 func (x *Drift) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_broker_v1_broker_proto_msgTypes[28]
+	mi := &file_meraki_broker_v1_broker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2463,7 @@ func (x *Drift) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drift.ProtoReflect.Descriptor instead.
 func (*Drift) Descriptor() ([]byte, []int) {
-	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{28}
+	return file_meraki_broker_v1_broker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Drift) GetOperation() string {
@@ -2516,7 +2676,19 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\vhttp_status\x18\x01 \x01(\x05R\n" +
 	"httpStatus\x12\x12\n" +
 	"\x04ours\x18\x02 \x01(\x03R\x04ours\x12\x16\n" +
-	"\x06theirs\x18\x03 \x01(\x03R\x06theirs\"0\n" +
+	"\x06theirs\x18\x03 \x01(\x03R\x06theirs\"s\n" +
+	"\x12CheckAccessRequest\x12\x16\n" +
+	"\x06caller\x18\x01 \x01(\tR\x06caller\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\tR\toperation\x12'\n" +
+	"\x0forganization_id\x18\x03 \x01(\tR\x0eorganizationId\"\xca\x01\n" +
+	"\x13CheckAccessResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\tR\bpriority\x12!\n" +
+	"\fmax_priority\x18\x05 \x01(\tR\vmaxPriority\x12\x16\n" +
+	"\x06weight\x18\x06 \x01(\x01R\x06weight\x12\x14\n" +
+	"\x05share\x18\a \x01(\x01R\x05share\"0\n" +
 	"\x10ListDriftRequest\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\"B\n" +
 	"\x11ListDriftResponse\x12-\n" +
@@ -2545,7 +2717,7 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\x16DRIFT_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18DRIFT_KIND_UNKNOWN_FIELD\x10\x01\x12\x18\n" +
 	"\x14DRIFT_KIND_CONVERTED\x10\x02\x12\x17\n" +
-	"\x13DRIFT_KIND_LEFT_OUT\x10\x032\xb4\x06\n" +
+	"\x13DRIFT_KIND_LEFT_OUT\x10\x032\x90\a\n" +
 	"\rBrokerService\x12E\n" +
 	"\x04Call\x12\x1d.meraki.broker.v1.CallRequest\x1a\x1e.meraki.broker.v1.CallResponse\x12I\n" +
 	"\tGetBudget\x12\".meraki.broker.v1.GetBudgetRequest\x1a\x18.meraki.broker.v1.Budget\x12_\n" +
@@ -2555,7 +2727,8 @@ const file_meraki_broker_v1_broker_proto_rawDesc = "" +
 	"\bGetUsage\x12!.meraki.broker.v1.GetUsageRequest\x1a\".meraki.broker.v1.GetUsageResponse\x12a\n" +
 	"\x11GetUpstreamHealth\x12*.meraki.broker.v1.GetUpstreamHealthRequest\x1a .meraki.broker.v1.UpstreamHealth\x12i\n" +
 	"\x10CompareTelemetry\x12).meraki.broker.v1.CompareTelemetryRequest\x1a*.meraki.broker.v1.CompareTelemetryResponse\x12T\n" +
-	"\tListDrift\x12\".meraki.broker.v1.ListDriftRequest\x1a#.meraki.broker.v1.ListDriftResponseB{\n" +
+	"\tListDrift\x12\".meraki.broker.v1.ListDriftRequest\x1a#.meraki.broker.v1.ListDriftResponse\x12Z\n" +
+	"\vCheckAccess\x12$.meraki.broker.v1.CheckAccessRequest\x1a%.meraki.broker.v1.CheckAccessResponseB{\n" +
 	"\x1acom.merakibroker.broker.v1P\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/broker/v1;brokerv1\xca\x02\x16MerakiBroker\\Broker\\V1b\x06proto3"
 
 var (
@@ -2571,7 +2744,7 @@ func file_meraki_broker_v1_broker_proto_rawDescGZIP() []byte {
 }
 
 var file_meraki_broker_v1_broker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_meraki_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_meraki_broker_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_meraki_broker_v1_broker_proto_goTypes = []any{
 	(UsageGroup)(0),                  // 0: meraki.broker.v1.UsageGroup
 	(HealthVerdict)(0),               // 1: meraki.broker.v1.HealthVerdict
@@ -2602,56 +2775,58 @@ var file_meraki_broker_v1_broker_proto_goTypes = []any{
 	(*CompareTelemetryRequest)(nil),  // 26: meraki.broker.v1.CompareTelemetryRequest
 	(*CompareTelemetryResponse)(nil), // 27: meraki.broker.v1.CompareTelemetryResponse
 	(*TelemetryCount)(nil),           // 28: meraki.broker.v1.TelemetryCount
-	(*ListDriftRequest)(nil),         // 29: meraki.broker.v1.ListDriftRequest
-	(*ListDriftResponse)(nil),        // 30: meraki.broker.v1.ListDriftResponse
-	(*Drift)(nil),                    // 31: meraki.broker.v1.Drift
-	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 33: google.protobuf.Duration
-	(Outcome)(0),                     // 34: meraki.broker.v1.Outcome
+	(*CheckAccessRequest)(nil),       // 29: meraki.broker.v1.CheckAccessRequest
+	(*CheckAccessResponse)(nil),      // 30: meraki.broker.v1.CheckAccessResponse
+	(*ListDriftRequest)(nil),         // 31: meraki.broker.v1.ListDriftRequest
+	(*ListDriftResponse)(nil),        // 32: meraki.broker.v1.ListDriftResponse
+	(*Drift)(nil),                    // 33: meraki.broker.v1.Drift
+	(*timestamppb.Timestamp)(nil),    // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 35: google.protobuf.Duration
+	(Outcome)(0),                     // 36: meraki.broker.v1.Outcome
 }
 var file_meraki_broker_v1_broker_proto_depIdxs = []int32{
 	4,  // 0: meraki.broker.v1.CallRequest.query:type_name -> meraki.broker.v1.QueryParameter
 	4,  // 1: meraki.broker.v1.CallResponse.next_query:type_name -> meraki.broker.v1.QueryParameter
 	8,  // 2: meraki.broker.v1.Budget.classes:type_name -> meraki.broker.v1.ClassState
-	32, // 3: meraki.broker.v1.Budget.stopped_until:type_name -> google.protobuf.Timestamp
-	33, // 4: meraki.broker.v1.ClassState.oldest:type_name -> google.protobuf.Duration
-	33, // 5: meraki.broker.v1.WatchBudgetsRequest.interval:type_name -> google.protobuf.Duration
+	34, // 3: meraki.broker.v1.Budget.stopped_until:type_name -> google.protobuf.Timestamp
+	35, // 4: meraki.broker.v1.ClassState.oldest:type_name -> google.protobuf.Duration
+	35, // 5: meraki.broker.v1.WatchBudgetsRequest.interval:type_name -> google.protobuf.Duration
 	7,  // 6: meraki.broker.v1.WatchBudgetsResponse.budgets:type_name -> meraki.broker.v1.Budget
-	33, // 7: meraki.broker.v1.ExplainCallResponse.wait:type_name -> google.protobuf.Duration
-	33, // 8: meraki.broker.v1.ExplainCallResponse.service_time:type_name -> google.protobuf.Duration
+	35, // 7: meraki.broker.v1.ExplainCallResponse.wait:type_name -> google.protobuf.Duration
+	35, // 8: meraki.broker.v1.ExplainCallResponse.service_time:type_name -> google.protobuf.Duration
 	8,  // 9: meraki.broker.v1.ExplainCallResponse.behind:type_name -> meraki.broker.v1.ClassState
-	34, // 10: meraki.broker.v1.ListAttemptsRequest.outcome:type_name -> meraki.broker.v1.Outcome
-	32, // 11: meraki.broker.v1.ListAttemptsRequest.before:type_name -> google.protobuf.Timestamp
+	36, // 10: meraki.broker.v1.ListAttemptsRequest.outcome:type_name -> meraki.broker.v1.Outcome
+	34, // 11: meraki.broker.v1.ListAttemptsRequest.before:type_name -> google.protobuf.Timestamp
 	15, // 12: meraki.broker.v1.ListAttemptsResponse.items:type_name -> meraki.broker.v1.Attempt
-	32, // 13: meraki.broker.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
-	33, // 14: meraki.broker.v1.Attempt.duration:type_name -> google.protobuf.Duration
-	34, // 15: meraki.broker.v1.Attempt.outcome:type_name -> meraki.broker.v1.Outcome
+	34, // 13: meraki.broker.v1.Attempt.start_time:type_name -> google.protobuf.Timestamp
+	35, // 14: meraki.broker.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	36, // 15: meraki.broker.v1.Attempt.outcome:type_name -> meraki.broker.v1.Outcome
 	0,  // 16: meraki.broker.v1.GetUsageRequest.group_by:type_name -> meraki.broker.v1.UsageGroup
-	33, // 17: meraki.broker.v1.GetUsageRequest.span:type_name -> google.protobuf.Duration
+	35, // 17: meraki.broker.v1.GetUsageRequest.span:type_name -> google.protobuf.Duration
 	18, // 18: meraki.broker.v1.GetUsageResponse.rows:type_name -> meraki.broker.v1.UsageRow
 	19, // 19: meraki.broker.v1.GetUsageResponse.other:type_name -> meraki.broker.v1.UsageFigures
 	19, // 20: meraki.broker.v1.GetUsageResponse.total:type_name -> meraki.broker.v1.UsageFigures
-	32, // 21: meraki.broker.v1.GetUsageResponse.begin_time:type_name -> google.protobuf.Timestamp
-	32, // 22: meraki.broker.v1.GetUsageResponse.end_time:type_name -> google.protobuf.Timestamp
+	34, // 21: meraki.broker.v1.GetUsageResponse.begin_time:type_name -> google.protobuf.Timestamp
+	34, // 22: meraki.broker.v1.GetUsageResponse.end_time:type_name -> google.protobuf.Timestamp
 	21, // 23: meraki.broker.v1.GetUsageResponse.replicas:type_name -> meraki.broker.v1.UsageReplica
 	19, // 24: meraki.broker.v1.UsageRow.figures:type_name -> meraki.broker.v1.UsageFigures
-	33, // 25: meraki.broker.v1.UsageFigures.wait_time:type_name -> google.protobuf.Duration
+	35, // 25: meraki.broker.v1.UsageFigures.wait_time:type_name -> google.protobuf.Duration
 	20, // 26: meraki.broker.v1.UsageFigures.saved:type_name -> meraki.broker.v1.SavedRequests
-	32, // 27: meraki.broker.v1.UsageReplica.first_time:type_name -> google.protobuf.Timestamp
-	32, // 28: meraki.broker.v1.UsageReplica.last_time:type_name -> google.protobuf.Timestamp
+	34, // 27: meraki.broker.v1.UsageReplica.first_time:type_name -> google.protobuf.Timestamp
+	34, // 28: meraki.broker.v1.UsageReplica.last_time:type_name -> google.protobuf.Timestamp
 	25, // 29: meraki.broker.v1.UpstreamHealth.overall:type_name -> meraki.broker.v1.HealthWindow
 	24, // 30: meraki.broker.v1.UpstreamHealth.organizations:type_name -> meraki.broker.v1.OrganizationHealth
 	25, // 31: meraki.broker.v1.OrganizationHealth.windows:type_name -> meraki.broker.v1.HealthWindow
-	33, // 32: meraki.broker.v1.HealthWindow.window:type_name -> google.protobuf.Duration
+	35, // 32: meraki.broker.v1.HealthWindow.window:type_name -> google.protobuf.Duration
 	1,  // 33: meraki.broker.v1.HealthWindow.verdict:type_name -> meraki.broker.v1.HealthVerdict
-	33, // 34: meraki.broker.v1.CompareTelemetryRequest.window:type_name -> google.protobuf.Duration
+	35, // 34: meraki.broker.v1.CompareTelemetryRequest.window:type_name -> google.protobuf.Duration
 	28, // 35: meraki.broker.v1.CompareTelemetryResponse.counts:type_name -> meraki.broker.v1.TelemetryCount
-	32, // 36: meraki.broker.v1.CompareTelemetryResponse.start_time:type_name -> google.protobuf.Timestamp
-	32, // 37: meraki.broker.v1.CompareTelemetryResponse.end_time:type_name -> google.protobuf.Timestamp
-	31, // 38: meraki.broker.v1.ListDriftResponse.items:type_name -> meraki.broker.v1.Drift
+	34, // 36: meraki.broker.v1.CompareTelemetryResponse.start_time:type_name -> google.protobuf.Timestamp
+	34, // 37: meraki.broker.v1.CompareTelemetryResponse.end_time:type_name -> google.protobuf.Timestamp
+	33, // 38: meraki.broker.v1.ListDriftResponse.items:type_name -> meraki.broker.v1.Drift
 	2,  // 39: meraki.broker.v1.Drift.kind:type_name -> meraki.broker.v1.DriftKind
-	32, // 40: meraki.broker.v1.Drift.first_time:type_name -> google.protobuf.Timestamp
-	32, // 41: meraki.broker.v1.Drift.last_time:type_name -> google.protobuf.Timestamp
+	34, // 40: meraki.broker.v1.Drift.first_time:type_name -> google.protobuf.Timestamp
+	34, // 41: meraki.broker.v1.Drift.last_time:type_name -> google.protobuf.Timestamp
 	3,  // 42: meraki.broker.v1.BrokerService.Call:input_type -> meraki.broker.v1.CallRequest
 	6,  // 43: meraki.broker.v1.BrokerService.GetBudget:input_type -> meraki.broker.v1.GetBudgetRequest
 	9,  // 44: meraki.broker.v1.BrokerService.WatchBudgets:input_type -> meraki.broker.v1.WatchBudgetsRequest
@@ -2660,18 +2835,20 @@ var file_meraki_broker_v1_broker_proto_depIdxs = []int32{
 	16, // 47: meraki.broker.v1.BrokerService.GetUsage:input_type -> meraki.broker.v1.GetUsageRequest
 	22, // 48: meraki.broker.v1.BrokerService.GetUpstreamHealth:input_type -> meraki.broker.v1.GetUpstreamHealthRequest
 	26, // 49: meraki.broker.v1.BrokerService.CompareTelemetry:input_type -> meraki.broker.v1.CompareTelemetryRequest
-	29, // 50: meraki.broker.v1.BrokerService.ListDrift:input_type -> meraki.broker.v1.ListDriftRequest
-	5,  // 51: meraki.broker.v1.BrokerService.Call:output_type -> meraki.broker.v1.CallResponse
-	7,  // 52: meraki.broker.v1.BrokerService.GetBudget:output_type -> meraki.broker.v1.Budget
-	10, // 53: meraki.broker.v1.BrokerService.WatchBudgets:output_type -> meraki.broker.v1.WatchBudgetsResponse
-	12, // 54: meraki.broker.v1.BrokerService.ExplainCall:output_type -> meraki.broker.v1.ExplainCallResponse
-	14, // 55: meraki.broker.v1.BrokerService.ListAttempts:output_type -> meraki.broker.v1.ListAttemptsResponse
-	17, // 56: meraki.broker.v1.BrokerService.GetUsage:output_type -> meraki.broker.v1.GetUsageResponse
-	23, // 57: meraki.broker.v1.BrokerService.GetUpstreamHealth:output_type -> meraki.broker.v1.UpstreamHealth
-	27, // 58: meraki.broker.v1.BrokerService.CompareTelemetry:output_type -> meraki.broker.v1.CompareTelemetryResponse
-	30, // 59: meraki.broker.v1.BrokerService.ListDrift:output_type -> meraki.broker.v1.ListDriftResponse
-	51, // [51:60] is the sub-list for method output_type
-	42, // [42:51] is the sub-list for method input_type
+	31, // 50: meraki.broker.v1.BrokerService.ListDrift:input_type -> meraki.broker.v1.ListDriftRequest
+	29, // 51: meraki.broker.v1.BrokerService.CheckAccess:input_type -> meraki.broker.v1.CheckAccessRequest
+	5,  // 52: meraki.broker.v1.BrokerService.Call:output_type -> meraki.broker.v1.CallResponse
+	7,  // 53: meraki.broker.v1.BrokerService.GetBudget:output_type -> meraki.broker.v1.Budget
+	10, // 54: meraki.broker.v1.BrokerService.WatchBudgets:output_type -> meraki.broker.v1.WatchBudgetsResponse
+	12, // 55: meraki.broker.v1.BrokerService.ExplainCall:output_type -> meraki.broker.v1.ExplainCallResponse
+	14, // 56: meraki.broker.v1.BrokerService.ListAttempts:output_type -> meraki.broker.v1.ListAttemptsResponse
+	17, // 57: meraki.broker.v1.BrokerService.GetUsage:output_type -> meraki.broker.v1.GetUsageResponse
+	23, // 58: meraki.broker.v1.BrokerService.GetUpstreamHealth:output_type -> meraki.broker.v1.UpstreamHealth
+	27, // 59: meraki.broker.v1.BrokerService.CompareTelemetry:output_type -> meraki.broker.v1.CompareTelemetryResponse
+	32, // 60: meraki.broker.v1.BrokerService.ListDrift:output_type -> meraki.broker.v1.ListDriftResponse
+	30, // 61: meraki.broker.v1.BrokerService.CheckAccess:output_type -> meraki.broker.v1.CheckAccessResponse
+	52, // [52:62] is the sub-list for method output_type
+	42, // [42:52] is the sub-list for method input_type
 	42, // [42:42] is the sub-list for extension type_name
 	42, // [42:42] is the sub-list for extension extendee
 	0,  // [0:42] is the sub-list for field type_name
@@ -2689,7 +2866,7 @@ func file_meraki_broker_v1_broker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_broker_v1_broker_proto_rawDesc), len(file_meraki_broker_v1_broker_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

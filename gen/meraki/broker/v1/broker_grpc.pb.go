@@ -31,6 +31,7 @@ const (
 	BrokerService_GetUpstreamHealth_FullMethodName = "/meraki.broker.v1.BrokerService/GetUpstreamHealth"
 	BrokerService_CompareTelemetry_FullMethodName  = "/meraki.broker.v1.BrokerService/CompareTelemetry"
 	BrokerService_ListDrift_FullMethodName         = "/meraki.broker.v1.BrokerService/ListDrift"
+	BrokerService_CheckAccess_FullMethodName       = "/meraki.broker.v1.BrokerService/CheckAccess"
 )
 
 // BrokerServiceClient is the client API for BrokerService service.
@@ -59,6 +60,9 @@ type BrokerServiceClient interface {
 	CompareTelemetry(ctx context.Context, in *CompareTelemetryRequest, opts ...grpc.CallOption) (*CompareTelemetryResponse, error)
 	// Fields of answers that did not fit the contract.
 	ListDrift(ctx context.Context, in *ListDriftRequest, opts ...grpc.CallOption) (*ListDriftResponse, error)
+	// Whether the rules let a caller call an operation, and on which terms. Nothing is
+	// sent and nothing is spent.
+	CheckAccess(ctx context.Context, in *CheckAccessRequest, opts ...grpc.CallOption) (*CheckAccessResponse, error)
 }
 
 type brokerServiceClient struct {
@@ -168,6 +172,16 @@ func (c *brokerServiceClient) ListDrift(ctx context.Context, in *ListDriftReques
 	return out, nil
 }
 
+func (c *brokerServiceClient) CheckAccess(ctx context.Context, in *CheckAccessRequest, opts ...grpc.CallOption) (*CheckAccessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckAccessResponse)
+	err := c.cc.Invoke(ctx, BrokerService_CheckAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BrokerServiceServer is the server API for BrokerService service.
 // All implementations must embed UnimplementedBrokerServiceServer
 // for forward compatibility.
@@ -194,6 +208,9 @@ type BrokerServiceServer interface {
 	CompareTelemetry(context.Context, *CompareTelemetryRequest) (*CompareTelemetryResponse, error)
 	// Fields of answers that did not fit the contract.
 	ListDrift(context.Context, *ListDriftRequest) (*ListDriftResponse, error)
+	// Whether the rules let a caller call an operation, and on which terms. Nothing is
+	// sent and nothing is spent.
+	CheckAccess(context.Context, *CheckAccessRequest) (*CheckAccessResponse, error)
 	mustEmbedUnimplementedBrokerServiceServer()
 }
 
@@ -230,6 +247,9 @@ func (UnimplementedBrokerServiceServer) CompareTelemetry(context.Context, *Compa
 }
 func (UnimplementedBrokerServiceServer) ListDrift(context.Context, *ListDriftRequest) (*ListDriftResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDrift not implemented")
+}
+func (UnimplementedBrokerServiceServer) CheckAccess(context.Context, *CheckAccessRequest) (*CheckAccessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckAccess not implemented")
 }
 func (UnimplementedBrokerServiceServer) mustEmbedUnimplementedBrokerServiceServer() {}
 func (UnimplementedBrokerServiceServer) testEmbeddedByValue()                       {}
@@ -407,6 +427,24 @@ func _BrokerService_ListDrift_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BrokerService_CheckAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServiceServer).CheckAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BrokerService_CheckAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServiceServer).CheckAccess(ctx, req.(*CheckAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BrokerService_ServiceDesc is the grpc.ServiceDesc for BrokerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -445,6 +483,10 @@ var BrokerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDrift",
 			Handler:    _BrokerService_ListDrift_Handler,
+		},
+		{
+			MethodName: "CheckAccess",
+			Handler:    _BrokerService_CheckAccess_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
