@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	"github.com/merakibroker/merakibroker/cmd/internal/version"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/access"
@@ -170,7 +171,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 		return nil, err
 	}
 	d.operator = service.Operator{
-		Server: d.server, Holds: holds, Operators: mayAct, Log: log, Version: buildOf().version, Revision: buildOf().revision,
+		Server: d.server, Holds: holds, Operators: mayAct, Log: log, Version: version.Of(linkedVersion).Version, Revision: version.Of(linkedVersion).Revision,
 		Start: time.Now(), Upstream: d.upstream, Store: d.storeState, Keys: keyStates(access.Keys),
 	}
 	d.closing(d.server.Close)

@@ -26,6 +26,7 @@ import (
 	"syscall"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
+	"github.com/merakibroker/merakibroker/cmd/internal/version"
 )
 
 func main() {
@@ -50,7 +51,7 @@ func do(ctx context.Context, stop func(), args []string, out, log io.Writer) err
 	case err != nil:
 		return err
 	case asked.version:
-		_, err := fmt.Fprintln(out, buildOf())
+		_, err := fmt.Fprintln(out, "merakid", version.Of(linkedVersion))
 		return err
 	case asked.token != "":
 		return newToken(asked.token, out)
