@@ -3,10 +3,14 @@ module github.com/merakibroker/merakibroker
 go 1.26.0
 
 require (
+	charm.land/bubbletea/v2 v2.1.1 // merakictl top: the terminal, its keys and its size
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // percentiles of merakibench that keep their precision at the tail
 	github.com/bufbuild/protocompile v0.14.1 // merakigen reads the protos that are the lock, without a protoc
+	github.com/charmbracelet/x/ansi v0.11.9 // merakictl top: lines cut to the width of the terminal
+	github.com/charmbracelet/x/vt v0.1.0 // tests: the screen of a terminal, as text
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327 // tests: what chromedp speaks, for colours and sizes of the screen
 	github.com/chromedp/chromedp v0.14.2 // tests: the page in a real Chromium
+	github.com/creack/pty v1.1.24 // tests: a pseudo-terminal
 	github.com/envoyproxy/go-control-plane v0.14.0 // tests: a control plane to be told by, for xDS
 	github.com/envoyproxy/go-control-plane/envoy v1.39.1-0.20260819172001-e6e3fd93e4be // tests: its messages
 	github.com/go-jose/go-jose/v4 v4.1.4 // reads the keys of token issuers (JWKS)
@@ -16,6 +20,8 @@ require (
 	github.com/prometheus/client_golang v1.25.0 // metrics
 	github.com/redis/go-redis/v9 v9.23.0 // the shared store: single, Sentinel and Cluster; only service/store and ratelimit/redis see it
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // the configuration held against its schema, with the library and so the words of Helm
+	github.com/spf13/cobra v1.10.2 // merakictl: commands, help, completion
+	github.com/spf13/pflag v1.0.9 // merakictl: the flags of its commands
 	go.opentelemetry.io/otel v1.47.0 // traces
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc v1.47.0 // where traces go
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0 // gRPC's own metrics beside ours
@@ -44,7 +50,15 @@ require (
 	github.com/buger/jsonparser v1.1.2 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/charmbracelet/colorprofile v0.4.3 // indirect
+	github.com/charmbracelet/ultraviolet v0.0.0-20261008173134-6b8d4baf91b4 // indirect
+	github.com/charmbracelet/x/exp/ordered v0.1.0 // indirect
+	github.com/charmbracelet/x/term v0.2.2 // indirect
+	github.com/charmbracelet/x/termios v0.1.1 // indirect
+	github.com/charmbracelet/x/windows v0.2.2 // indirect
 	github.com/chromedp/sysutil v1.1.0 // indirect
+	github.com/clipperhouse/displaywidth v0.11.0 // indirect
+	github.com/clipperhouse/uax29/v2 v2.7.0 // indirect
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect
 	github.com/envoyproxy/go-control-plane/ratelimit v0.1.0 // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
@@ -56,6 +70,10 @@ require (
 	github.com/gobwas/ws v1.4.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/lucasb-eyer/go-colorful v1.4.1 // indirect
+	github.com/mattn/go-runewidth v0.0.30 // indirect
+	github.com/muesli/cancelreader v0.2.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pb33f/ordered-map/v2 v2.3.1 // indirect
 	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
@@ -63,7 +81,9 @@ require (
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/otlptranslator v1.0.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/spiffe/go-spiffe/v2 v2.8.1 // indirect
+	github.com/xo/terminfo v1.0.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
