@@ -322,11 +322,35 @@ func TestWrongListsOfWrites(t *testing.T) {
 		_, err := h.applyWrites(t, t.Context(), &brokerv1.ApplyWritesRequest{Writes: writes})
 		wantCode(t, fmt.Sprint(len(writes)), err, codes.InvalidArgument, "BAD_REQUEST")
 	}
+	var group []*brokerv1.Write
+	for i := range 101 {
+		group = append(group, h.write(t, fmt.Sprint(i), "updateDeviceSwitchPort", map[string]any{"serial": h.sandbox.Serial(0, 0, 0), "port_id": fmt.Sprint(i)}))
+		group[i].Group = "all of them"
+	}
+	_, err := h.applyWrites(t, t.Context(), &brokerv1.ApplyWritesRequest{Writes: group})
+	wantCode(t, "a group of 101", err, codes.InvalidArgument, "BAD_REQUEST")
+	if !strings.Contains(fmt.Sprint(err), `"all of them"`) {
+		t.Error(err)
+	}
 	repeated := metadata.AppendToOutgoingContext(t.Context(), "x-envoy-attempt-count", "2")
-	_, err := h.applyWrites(t, repeated, &brokerv1.ApplyWritesRequest{Writes: []*brokerv1.Write{good()}})
+	_, err = h.applyWrites(t, repeated, &brokerv1.ApplyWritesRequest{Writes: []*brokerv1.Write{good()}})
 	wantCode(t, "sent again by a proxy", err, codes.Unknown, "REPEATED_WRITE")
 	if n := h.broker.Attempts(); n != 0 {
 		t.Errorf("%d requests", n)
+	}
+
+	// Whose a write is has to be asked for; mixed organizations are fine, but not in a group.
+	two := []*brokerv1.Write{good(), h.write(t, "elsewhere", "updateDeviceSwitchPort", map[string]any{"serial": h.sandbox.Serial(1, 0, 0), "port_id": "1"})}
+	two[0].Group, two[1].Group = "both", "both"
+	out, err := h.applyWrites(t, t.Context(), &brokerv1.ApplyWritesRequest{Writes: two})
+	wantCode(t, "a group across organizations", err, codes.InvalidArgument, "BAD_REQUEST")
+	if !strings.Contains(fmt.Sprint(err), `"elsewhere"`) || len(out) != 0 || len(h.sandbox.Executions()) != 0 {
+		t.Errorf("%v, %v", err, out)
+	}
+	two[0].Group, two[1].Group = "", ""
+	out, err = h.applyWrites(t, t.Context(), &brokerv1.ApplyWritesRequest{Writes: two})
+	if err != nil || out["good"].GetDone() == nil || out["elsewhere"].GetDone() == nil {
+		t.Errorf("two organizations: %v, %v", out, err)
 	}
 }
 

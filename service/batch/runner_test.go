@@ -45,7 +45,7 @@ func TestFiveThousandWrites(t *testing.T) {
 				begun := time.Now()
 				out := apply(t, b, t.Context(), Request{Writes: writes})
 				took, requests := time.Since(begun), d.requests()
-				t.Logf("%.1f s, %d requests (%.1f %%), %v", took.Seconds(), requests, float64(requests)/50, d.calls)
+				t.Logf("%.1f s, %d requests (%.1f %%), a place free for %v at the most, %v", took.Seconds(), requests, float64(requests)/50, mostFree(d), d.calls)
 				for i, w := range writes {
 					r := out[w.ID]
 					switch {
@@ -55,12 +55,26 @@ func TestFiveThousandWrites(t *testing.T) {
 						t.Fatalf("%d is right and has %+v, executed %d times", i, r, d.executed[w.Call.Path])
 					}
 				}
+				if free := mostFree(d); !test.wrong && free > max(time.Second, test.takes/4) {
+					t.Errorf("a place stood free for %s", free)
+				}
 				if requests > test.requests || took > test.within || d.most != 5 {
 					t.Errorf("%d requests in %s, %d batches at once", requests, took, d.most)
 				}
 			})
 		})
 	}
+}
+
+// mostFree is how long a place stood free at the most, while there was something to send:
+// the next batch begins when the end of one has been seen.
+func mostFree(d *fakeDashboard) (most time.Duration) {
+	for i, b := range d.batches { // all take the same time, so that they end in their order
+		if i >= mostPlaces {
+			most = max(most, b.ends.Add(-d.takes).Sub(d.batches[i-mostPlaces].ends))
+		}
+	}
+	return most
 }
 
 // TestOneWriteIsNoBatch, and neither are operations that no batch carries.
