@@ -106,7 +106,8 @@ func TestTop(t *testing.T) {
 		}
 	}()
 	go func() { _, _ = io.Copy(keys, screen) }() // what a terminal answers when it is asked what it is
-	defer func() { _ = screen.Close() }()
+	// Its Close races with its Read: what it reads from is ended instead.
+	defer func() { _ = screen.InputPipe().(io.Closer).Close() }()
 
 	a := &app{in: tty, out: tty, err: io.Discard, env: func(string) string { return "" }, now: time.Now, terminal: true, colored: true}
 	ended := make(chan int, 1)
