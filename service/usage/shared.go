@@ -72,9 +72,9 @@ func (u *Usage) write(ctx context.Context, now time.Time) error {
 		if err := u.config.Shared.Write(ctx, windowKey(u.id, p.minute), p.form, Kept+time.Hour); err != nil {
 			return err
 		}
-		u.written = p.minute + 1
+		u.written, u.sent = p.minute+1, Figures{}
 	}
-	if current != nil && (current.minute != u.written || figures != u.sent) {
+	if current != nil && figures != u.sent {
 		if err := u.config.Shared.Write(ctx, windowKey(u.id, current.minute), current.pack(), Kept+time.Hour); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (u *Usage) write(ctx context.Context, now time.Time) error {
 		return out, Kept + time.Hour, err
 	})
 	if err == nil && !known {
-		u.written = 0 // the store is new, or empty: all has to go there, the next time
+		u.written, u.sent = 0, Figures{} // the store is new, or empty: all has to go there, the next time
 	}
 	return err
 }

@@ -150,12 +150,13 @@ func (u *Usage) Ask(ctx context.Context, now time.Time, q Query) (Answer, error)
 	span := min(cmp.Or(max(q.Span, 0), time.Hour), Kept)
 	first := minuteOf(now.Add(-span))
 	s := newSum(q.Groups, q.Filter)
-	forms, began := u.from(now, first)
-	for _, form := range forms {
+	passed, current, began := u.from(now, first)
+	for _, form := range passed {
 		if w, err := unpack(form); err == nil { // it is ours
 			s.add(w)
 		}
 	}
+	s.add(current)
 	out := Answer{Begin: time.Unix(60*first, 0), End: now, Replicas: []Replica{{ID: u.id, First: u.start, Last: now}}}
 	if u.config.Shared != nil {
 		others, err := u.others(ctx, now, first, s)
@@ -180,14 +181,14 @@ func (u *Usage) Ask(ctx context.Context, now time.Time, q Query) (Answer, error)
 }
 
 // from gives this replica's windows from a minute on, and from when on all are there.
-func (u *Usage) from(now time.Time, first int64) (out [][]byte, since time.Time) {
+func (u *Usage) from(now time.Time, first int64) (passed [][]byte, current *window, since time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.roll(now)
 	for _, p := range u.passed {
 		if p.minute >= first {
-			out = append(out, p.form)
+			passed = append(passed, p.form)
 		}
 	}
-	return append(out, u.live.window().pack()), u.since
+	return passed, u.live.window(), u.since
 }

@@ -78,18 +78,18 @@ func TestTheLargestStay(t *testing.T) {
 	u := of(Config{Largest: 20})
 	for i := range 10_000 {
 		u.Add(noon, Key{Caller: fmt.Sprint("once", i), Organization: fmt.Sprint(i), Operation: "a"}, spent(1, 1))
-		if i%10 == 0 {
+		if i >= 1000 && i%10 == 0 {
 			u.Add(noon, Key{Caller: "often", Organization: "7", Operation: "b"}, spent(1, 1))
 		}
 	}
 	for _, g := range []Groups{ByCaller, ByCaller | ByOrganization, ByOrganization | ByOperation, 7} {
 		a := ask(t, u, noon, Query{Groups: g})
-		if len(a.Rows) == 0 || a.Rows[0].Figures[Attempts] < 900 || a.Rows[0].Key != g.of(Key{"often", "7", "b"}) {
+		if len(a.Rows) == 0 || a.Rows[0].Figures[Attempts] < 850 || a.Rows[0].Key != g.of(Key{"often", "7", "b"}) {
 			t.Errorf("%b: the first row is %+v", g, a.Rows[0])
 		}
 	}
 	a := ask(t, u, noon, Query{Groups: ByOperation})
-	if len(a.Rows) != 2 || a.Rows[0].Figures[Attempts] != 10_000 || a.Rows[1].Figures[Attempts] != 1000 {
+	if len(a.Rows) != 2 || a.Rows[0].Figures[Attempts] != 10_000 || a.Rows[1].Figures[Attempts] != 900 {
 		t.Errorf("by operation, of which there are few: %+v", a.Rows)
 	}
 }
