@@ -52,6 +52,8 @@ type daemon struct {
 	rest         *http.Server // nil where REST is off
 	forwarded    func(*http.Request) bool
 	ready        func() error // whether callers can be known
+	// notTaken names the files that have changed and are not in use.
+	notTaken func() []string
 	// storeAnswers asks the store once; nil without one.
 	storeAnswers func(context.Context) error
 	// storeState tells how the store is; nil without one.
@@ -104,6 +106,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	files := secretfile.New(secretfile.Config{Log: log, Observe: fileCounter(metrics.Registry())})
 	d.closing(files.Close)
 	notTakenGauge(metrics.Registry(), files)
+	d.notTaken = files.NotTaken
 	client, err := d.dashboard(&c, files)
 	wrong.Add("", err)
 	access, err := d.access(&c, contracts, files, log)

@@ -50,7 +50,7 @@ func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error 
 		return fmt.Errorf("admin: %w", err)
 	}
 	operator := admin.New(admin.Config{
-		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, Page: page.New(&d.operator, log), Log: log,
+		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Ready: d.ready, NotTaken: d.notTaken, Page: page.New(&d.operator, log), Log: log,
 		Options: d.server.OperatorOptions(),
 		Register: func(g grpc.ServiceRegistrar) {
 			d.server.RegisterOperator(g)

@@ -6,6 +6,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,8 @@ type Config struct {
 	Metrics http.Handler
 	// Health is the health service that callers of the gRPC port are answered by.
 	Health healthpb.HealthServer
+	// NotTaken names the files that have changed and are not in use; nil for none ever.
+	NotTaken func() []string
 	// Ready says why calls should not come here yet, beside draining; nil for no such
 	// reason ever.
 	Ready func() error
@@ -44,6 +47,7 @@ type Config struct {
 type Server struct {
 	health       healthpb.HealthServer
 	whyNot       func() error
+	notTaken     func() []string
 	http         *http.Server
 	grpc         *grpc.Server
 	stopChannelz func()
@@ -51,7 +55,7 @@ type Server struct {
 
 // New makes a Server. Nothing listens yet.
 func New(c Config) *Server {
-	s := &Server{health: c.Health, whyNot: c.Ready, grpc: grpc.NewServer(c.Options...)}
+	s := &Server{health: c.Health, whyNot: c.Ready, notTaken: c.NotTaken, grpc: grpc.NewServer(c.Options...)}
 	var err error
 	if s.stopChannelz, err = grpcadmin.Register(s.grpc); err != nil {
 		c.Log.Warn("channelz is not served", "error", err)
@@ -106,7 +110,8 @@ func (s *Server) Close() {
 
 // ready says whether calls should come here. Neither the shared store nor the
 // Dashboard has a say: without the one the broker is degraded and still right,
-// without the other no replica is better than this one. Without keys to check tokens
+// without the other no replica is better than this one. Nor has a file that was not
+// taken: it is named, for whoever looks. Without keys to check tokens
 // with, others may be: those that had them before the issuer was gone.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.health.Check(r.Context(), &healthpb.HealthCheckRequest{})
@@ -121,4 +126,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_, _ = w.Write([]byte("ok\n"))
+	if s.notTaken != nil {
+		for _, files := range s.notTaken() {
+			fmt.Fprintf(w, "%s: the file has changed and was not taken, what was read before is in use; the log says why\n", files)
+		}
+	}
 }

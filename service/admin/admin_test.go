@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -15,9 +16,10 @@ import (
 // TestReady: calls should come here while the server serves and knows its callers.
 func TestReady(t *testing.T) {
 	var why error
+	var notTaken []string
 	probes := health.NewServer()
 	s := New(Config{
-		Metrics: http.NotFoundHandler(), Health: probes, Ready: func() error { return why },
+		Metrics: http.NotFoundHandler(), Health: probes, Ready: func() error { return why }, NotTaken: func() []string { return notTaken },
 		Register: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler),
 	})
 	defer s.Close()
@@ -28,6 +30,10 @@ func TestReady(t *testing.T) {
 	}
 	if code, text := ready(); code != 200 {
 		t.Errorf("%d %s", code, text)
+	}
+	notTaken = []string{"static tokens"}
+	if code, text := ready(); code != 200 || !strings.HasPrefix(text, "ok\nstatic tokens: the file has changed and was not taken") {
+		t.Errorf("with a file that was not taken: %d %s", code, text)
 	}
 	why = errors.New("no key to check tokens with")
 	if code, text := ready(); code != 503 || text != "no key to check tokens with\n" {
