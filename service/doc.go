@@ -17,7 +17,7 @@
 //	status.go    the only place that knows gRPC codes; trailer.go fits them into 4 KiB
 //	batchrpc.go  BatchService: lists of writes; watchrpc.go is WatchService
 //	calls.go     BrokerService: Call, for operations without a typed RPC; budgetrpcs.go tells budgets and
-//	             what a call would cost, recordrpcs.go what has been, usagerpc.go who spent it;
+//	             what a call would cost, recordrpcs.go what has been and who spent it;
 //	             operatorport.go serves what reads of it on the operator's port
 //	limits.go    what a client may make the server hold, and its connections; idlecalls.go and memory.go, with
 //	             messagememory.go for requests and answers, count it; docs/bounds.md lists all bounds
