@@ -22,6 +22,7 @@ var differs = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`), "MOMENT"},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d(\.\d\d\d)?`), "CLOCK"},
+	{regexp.MustCompile(`\b\d+m(\d+s)?\b`), "TIME"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(µs|ms|s)\b`), "TIME"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
 	{regexp.MustCompile(`\b[0-9a-f]{40,64}\b`), "SECRET"},

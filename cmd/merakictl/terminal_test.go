@@ -136,7 +136,7 @@ func TestTop(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := until("everything", "Dashboard: OK", "Budgets", "Callers", "Operations", "Last failures", organization)
+	all := until("everything", "Dashboard: OK", "Budgets", "Callers", "Operations", "Last failures", "refused (404)", "q end", organization)
 	golden(t, "top-screen", strings.ReplaceAll(lines(all), organization, "ORG"))
 	press("4")
 	until("failures alone", "Last failures", "refused (404)", "!Budgets")
