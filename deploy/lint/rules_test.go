@@ -116,6 +116,10 @@ func TestAlertsFire(t *testing.T) {
 		{"a file is refused", well + `
 		merakibroker_file_reads_total{files="rules",outcome="loaded"} 0+1x30
 		merakibroker_file_reads_total{files="rules",outcome="refused"} 0+1x30`, "MerakiBrokerFileRefused"},
+		{"the disk of the log of writes is full", well + `
+		merakibroker_audit_lost_total 0x30
+		merakibroker_audit_waiting_bytes{pod="a"} 0x30
+		merakibroker_audit_waiting_bytes{pod="b"} 0+1000x30`, "MerakiBrokerAuditNotWritten"},
 		{"a weak key at the issuer", well + `
 		merakibroker_token_keys_left_out 1x30`, "MerakiBrokerTokenKeysLeftOut"},
 		{"a batch fails here and there", well + `
