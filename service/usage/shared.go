@@ -75,7 +75,7 @@ func (u *Usage) write(ctx context.Context, now time.Time) error {
 		u.written, u.sent = p.minute+1, Figures{}
 	}
 	if current != nil && figures != u.sent {
-		if err := u.config.Shared.Write(ctx, windowKey(u.id, current.minute), current.pack(), Kept+time.Hour); err != nil {
+		if err := u.config.Shared.Write(ctx, windowKey(u.id, current.minute), u.packer.pack(current), Kept+time.Hour); err != nil {
 			return err
 		}
 		u.written, u.sent = current.minute, figures

@@ -36,6 +36,7 @@ type Usage struct {
 	start  time.Time
 	// asking is taken by who is given an answer: it takes a moment of a processor.
 	asking chan struct{}
+	packer *packer
 
 	mu                     sync.Mutex
 	live                   *live
@@ -63,7 +64,7 @@ func New(c Config) *Usage {
 	var id [6]byte
 	_, _ = rand.Read(id[:]) // never fails
 	u := &Usage{
-		config: c, id: hex.EncodeToString(id[:]), start: now, since: now, asking: make(chan struct{}, 1), live: newLive(c.Largest),
+		config: c, id: hex.EncodeToString(id[:]), start: now, since: now, asking: make(chan struct{}, 1), packer: newPacker(), live: newLive(c.Largest),
 		callers: newMeter(c.Callers), organizations: newMeter(c.Organizations),
 	}
 	u.live.minute = minuteOf(now)
@@ -94,7 +95,7 @@ func (u *Usage) roll(now time.Time) {
 		return
 	}
 	if w := u.live.window(); w.each[0].keys != nil {
-		u.passed = append(u.passed, packed{w.minute, w.pack()})
+		u.passed = append(u.passed, packed{w.minute, u.packer.pack(w)})
 		u.bytes += len(u.passed[len(u.passed)-1].form)
 	}
 	u.live.begin(minute)

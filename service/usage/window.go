@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // A window is one minute, or what is known of it.
@@ -42,8 +43,21 @@ const packedVersion = 1
 // mostUnpacked bounds a window before it is compressed, in bytes.
 const mostUnpacked = 1 << 20
 
+// A packer packs windows, one at a time. It keeps the compressor, which is large.
+type packer struct {
+	mu         sync.Mutex
+	out        bytes.Buffer
+	compressor *flate.Writer
+}
+
+func newPacker() *packer {
+	p := new(packer)
+	p.compressor, _ = flate.NewWriter(&p.out, flate.BestSpeed) // the level is one that there is
+	return p
+}
+
 // pack makes a window small: every text once, no figure that is 0, compressed.
-func (w *window) pack() []byte {
+func (p *packer) pack(w *window) []byte {
 	texts := map[string]uint64{"": 0}
 	var names, body []byte
 	number := func(s string) uint64 {
@@ -66,15 +80,17 @@ func (w *window) pack() []byte {
 		}
 		body = appendFigures(body, &r.other)
 	}
-	var out bytes.Buffer
-	out.WriteByte(packedVersion)
-	compressed, _ := flate.NewWriter(&out, flate.BestSpeed) // the level is one that there is
-	_, _ = compressed.Write(binary.AppendVarint(nil, w.minute))
-	_, _ = compressed.Write(binary.AppendUvarint(nil, uint64(len(texts)-1)))
-	_, _ = compressed.Write(names)
-	_, _ = compressed.Write(body)
-	_ = compressed.Close() // nothing here can fail: it goes to memory
-	return bytes.Clone(out.Bytes())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.Reset()
+	p.out.WriteByte(packedVersion)
+	p.compressor.Reset(&p.out)
+	_, _ = p.compressor.Write(binary.AppendVarint(nil, w.minute))
+	_, _ = p.compressor.Write(binary.AppendUvarint(nil, uint64(len(texts)-1)))
+	_, _ = p.compressor.Write(names)
+	_, _ = p.compressor.Write(body)
+	_ = p.compressor.Close() // nothing here can fail: it goes to memory
+	return bytes.Clone(p.out.Bytes())
 }
 
 // appendFigures writes which figures are not 0, and those.
