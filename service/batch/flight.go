@@ -261,7 +261,7 @@ func (f *flight) ask(op *apiv1.Operation, path string) (answer *broker.Answer, g
 		if answer, g = f.do(life, op, path, nil); g == nil {
 			return answer, nil
 		}
-		if g.Kind == fault.Draining || g.Kind == fault.NotFound || !waited(life, max(g.RetryAfter, mostWait)) {
+		if g.Kind == fault.Draining || !waited(life, max(g.RetryAfter, mostWait)) {
 			break
 		}
 	}

@@ -215,34 +215,48 @@ func (f *flight) resume() {
 }
 
 // reopen finds out what became of a batch that was sent elsewhere, or not. An empty ending
-// says that f.document is it.
+// says that f.document is it. One that creates something may have been deleted before it
+// was confirmed: only when neither the list nor its id has it, it goes again.
 func (f *flight) reopen() (ending, []string, error) {
-	if f.document.ID == "" {
+	id := f.document.ID
+	if id != "" && f.list.validate {
+		return "", nil, nil
+	}
+	if id == "" || f.creates {
 		found, err := f.find()
-		if err != nil {
+		switch {
+		case err != nil:
 			return f.unsure(err)
+		case found:
+			f.open = false
+			return "", nil, nil
 		}
-		f.open = false
-		if !found {
-			return f.post()
+	}
+	if id != "" {
+		read := f.ask
+		if f.creates {
+			read = f.once
 		}
-		return "", nil, nil
+		answer, g := read(f.list.of.read, f.path(id))
+		switch {
+		case g != nil && (g.Kind != fault.NotFound || !f.creates):
+			return f.unsure(f.lost(g))
+		case g == nil:
+			d, ok := readDocument(answer.Body)
+			if !ok {
+				return f.unsure(f.lost(&fault.Error{Kind: fault.Malformed, Detail: "it cannot be read"}))
+			}
+			f.document, f.open = d, false
+			return "", nil, nil
+		}
 	}
-	if f.list.validate {
-		return "", nil, nil
-	}
-	answer, g := f.ask(f.list.of.read, f.path(f.document.ID))
-	switch {
-	case g != nil && g.Kind == fault.NotFound && f.creates: // it was deleted, which one that has begun cannot be
-		return unsent, nil, nil
-	case g != nil:
-		return f.unsure(f.lost(g))
-	}
-	if d, ok := readDocument(answer.Body); ok {
-		f.document, f.open = d, false
-		return "", nil, nil
-	}
-	return f.unsure(f.lost(&fault.Error{Kind: fault.Malformed, Detail: "it cannot be read"}))
+	f.document, f.open = document{}, false
+	return f.post()
+}
+
+// once makes a read that is not asked for again.
+func (f *flight) once(op *apiv1.Operation, path string) (*broker.Answer, *fault.Error) {
+	return f.do(f.list.of.life, op, path, nil)
 }
 
 // unsure is how a batch ends of which it cannot be found out what became of it. A named

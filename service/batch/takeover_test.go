@@ -165,6 +165,30 @@ func TestAReplicaDiesWhenItHasDeletedABatch(t *testing.T) {
 	})
 }
 
+// TestABatchThatSeemsGone: a Dashboard that does not find a batch at first has it all the
+// same; the next replica does not make it again.
+func TestABatchThatSeemsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s, end := newFake(), newFakeStore(), make(chan struct{})
+		one := newReplica(d, s, end)
+		d.fate = func(op string, n int) (bool, *fault.Error) {
+			if op == "updateOrganizationActionBatch" && n == 0 {
+				close(one.cut)
+			}
+			return true, lostIf(op == "getOrganizationActionBatch" && n == 0, &fault.Error{Kind: fault.NotFound, HTTPStatus: 404})
+		}
+		a, b := one.batches(t), newReplica(d, s, end).batches(t)
+		r := Request{Caller: "me", Name: "key", Writes: mixed()[128:160]}
+		go func() { _ = a.Apply(t.Context(), context.Background(), r, func([]Result) error { return nil }) }() // it dies
+		<-one.cut
+		truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+		close(end)
+		a.Close()
+		b.Close()
+	})
+}
+
 // TestAReplicaDiesBetweenTwoEntries: so much became known during an outage of the store
 // that one entry does not take it.
 func TestAReplicaDiesBetweenTwoEntries(t *testing.T) {
