@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -198,4 +199,29 @@ func TestEveryReplicaObeys(t *testing.T) {
 			t.Error("held after it was released at the other replica")
 		}
 	})
+}
+
+// TestCallsComeWhileHoldsChange: what covers a call is found in the holds of one moment.
+func TestCallsComeWhileHoldsChange(t *testing.T) {
+	t.Parallel()
+	h := New(Config{Log: slog.New(slog.DiscardHandler)})
+	now := time.Now()
+	end := now.Add(time.Hour)
+	many := make([]Hold, mostHolds)
+	for i := range many {
+		many[i] = Hold{Scope: CallerBulk, Name: string(rune('A' + i)), End: end.Add(time.Duration(i))}
+	}
+	last := many[mostHolds-1].Name
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 50_000 {
+			h.put(slices.Clone(many[:i%2*mostHolds]))
+		}
+	})
+	for range 50_000 {
+		if found := h.Find(now, Call{Caller: last, Bulk: true}); found != nil && found.Name != last {
+			t.Fatalf("the call of %q is covered by %v", last, found)
+		}
+	}
+	wg.Wait()
 }

@@ -55,10 +55,12 @@ func New(c Config) *Holds {
 // Find gives the hold that covers a call, the one that ends last where there are several;
 // nil for none.
 func (h *Holds) Find(now time.Time, c Call) *Hold {
+	all := h.all()
 	var found *Hold
-	for i, hold := range h.all() {
+	for i := range all {
+		hold := &all[i]
 		if now.Before(hold.End) && hold.covers(c) && (found == nil || found.End.Before(hold.End)) {
-			found = &h.all()[i]
+			found = hold
 		}
 	}
 	return found
