@@ -2,9 +2,11 @@ package batch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -235,13 +237,14 @@ func (f *flight) find() (bool, error) {
 		if look > 0 && !waited(life, secondLook) {
 			break
 		}
-		answer, g := f.ask(f.list.of.list, f.path(""))
+		var rows []json.RawMessage
+		g := f.ask(f.list.of.list, f.path(""), func(body []byte) bool {
+			var err error
+			rows, err = rowsOf(body)
+			return err == nil
+		})
 		if g != nil {
 			return false, f.lost(g)
-		}
-		rows, err := rowsOf(answer.Body)
-		if err != nil {
-			return false, f.lost(&fault.Error{Kind: fault.Malformed, Cause: err, Detail: "the list of action batches cannot be read"})
 		}
 		for i := len(rows) - 1; i >= 0; i-- {
 			if d, ok := readDocument(rows[i]); ok && d.carries(f.actions) && f.claim(d.ID) {
@@ -254,18 +257,34 @@ func (f *flight) find() (bool, error) {
 }
 
 // ask makes a read that is needed to know what became of writes, as long as it may bring
-// something.
-func (f *flight) ask(op *apiv1.Operation, path string) (answer *broker.Answer, g *fault.Error) {
+// something: until read can read the answer, or it fails in a way that is final.
+func (f *flight) ask(op *apiv1.Operation, path string, read func(body []byte) bool, final ...fault.Kind) (g *fault.Error) {
 	life := f.list.of.life
 	for range mostAsks {
-		if answer, g = f.do(life, op, path, nil); g == nil {
-			return answer, nil
+		var answer *broker.Answer
+		answer, g = f.do(life, op, path, nil)
+		switch {
+		case g == nil && read(answer.Body):
+			return nil
+		case g == nil:
+			g = &fault.Error{Kind: fault.Malformed, Operation: op.GetId(), Detail: "the Dashboard's answer cannot be read"}
+		case slices.Contains(final, g.Kind):
+			return g
 		}
 		if g.Kind == fault.Draining || !waited(life, max(g.RetryAfter, mostWait)) {
 			break
 		}
 	}
-	return nil, g
+	return g
+}
+
+// see takes the batch as it is now from an answer; false where it cannot be read.
+func (f *flight) see(body []byte) bool {
+	d, ok := readDocument(body)
+	if ok {
+		f.document = d
+	}
+	return ok
 }
 
 // lost is the fault of writes whose batch cannot be found out about.
@@ -292,9 +311,7 @@ func (f *flight) confirm() (ending, []string, error) {
 		answer, g := f.do(life, f.list.of.confirm, f.path(f.document.ID), body)
 		switch {
 		case g == nil:
-			if d, ok := readDocument(answer.Body); ok {
-				f.document = d
-			}
+			f.see(answer.Body)
 		case g.Kind == fault.BadRequest && g.HTTPStatus != 0:
 			if f.delete() {
 				return refused, g.Messages, g
@@ -309,18 +326,22 @@ func (f *flight) confirm() (ending, []string, error) {
 			return "", nil, nil
 		}
 		// Whether it has begun is what the batch itself says.
-		answer, g = f.ask(f.list.of.read, f.path(f.document.ID))
-		if g != nil {
+		if g := f.ask(f.list.of.read, f.path(f.document.ID), f.see); g != nil {
 			return f.unsure(f.lost(g))
-		}
-		if d, ok := readDocument(answer.Body); ok {
-			f.document = d
 		}
 		if f.document.Confirmed {
 			return "", nil, nil
 		}
 	}
-	if f.delete() { // one that has been confirmed cannot be
+	gone := f.delete()
+	if !gone { // it has been confirmed after all, or the answer was lost
+		g := f.ask(f.list.of.read, f.path(f.document.ID), f.see)
+		if g == nil && f.document.Confirmed {
+			return "", nil, nil
+		}
+		gone = g != nil && g.Kind == fault.NotFound
+	}
+	if gone {
 		return dropped, nil, &fault.Error{Kind: fault.Unreachable, Detail: "the action batch that carries the write could not be confirmed; nothing was done"}
 	}
 	return unknown, nil, f.lost(&fault.Error{Detail: "it could neither be confirmed nor deleted"})

@@ -40,6 +40,8 @@ type fakeDashboard struct {
 	// fate is asked about each call, with how many of its kind came before: whether it is
 	// executed, and the fault that its caller sees.
 	fate func(operation string, n int) (executed bool, f *fault.Error)
+	// garbled is asked whether an answer is one that nobody can read; nil for none.
+	garbled func(operation string, n int) bool
 
 	mu       sync.Mutex
 	batches  []*fakeBatch
@@ -110,6 +112,9 @@ func (d *fakeDashboard) Do(ctx context.Context, c *broker.Call) (*broker.Answer,
 	}
 	if sees != nil {
 		f = sees
+	}
+	if d.garbled != nil && d.garbled(id, n) {
+		answer.Body = []byte("7")
 	}
 	if f != nil {
 		out := *f

@@ -191,6 +191,41 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestAnswersThatCannotBeRead are asked for again before anybody is told that the outcome
+// of a hundred writes is not known: the lists of batches, the batches, and the answers to
+// what made, confirmed and deleted them.
+func TestAnswersThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, garbled := range []string{"getOrganizationActionBatches", "getOrganizationActionBatch", "updateOrganizationActionBatch", "createOrganizationActionBatch"} {
+		t.Run(garbled, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newFake()
+				d.garbled = func(op string, n int) bool { return op == garbled && n%3 < 2 }
+				d.fate = func(op string, n int) (bool, *fault.Error) {
+					return true, lostIf((op == "createOrganizationActionBatch" || op == "updateOrganizationActionBatch") && n%2 == 0, &fault.Error{Kind: fault.OutcomeUnknown})
+				}
+				b := build(t, d, 3)
+				defer b.Close()
+				writes := portWrites("1", 250, nil)
+				for i := range 50 {
+					writes = append(writes, Write{ID: fmt.Sprint("new", i), Call: call("createNetworkGroupPolicy", fmt.Sprintf("/networks/N_1-%d/groupPolicies", i), `{"name":"g"}`)})
+				}
+				for id, r := range apply(t, b, t.Context(), Request{Writes: writes}) {
+					if r.State != Done {
+						t.Fatalf("%s: %+v %v", id, r, r.Err)
+					}
+				}
+				for path, n := range d.executed {
+					if n != 1 {
+						t.Errorf("%s was written %d times", path, n)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestOrganizationsDoNotShareABatch, nor do two keys.
 func TestOrganizationsDoNotShareABatch(t *testing.T) {
 	t.Parallel()

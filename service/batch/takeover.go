@@ -233,30 +233,21 @@ func (f *flight) reopen() (ending, []string, error) {
 		}
 	}
 	if id != "" {
-		read := f.ask
+		var final []fault.Kind
 		if f.creates {
-			read = f.once
+			final = append(final, fault.NotFound)
 		}
-		answer, g := read(f.list.of.read, f.path(id))
-		switch {
-		case g != nil && (g.Kind != fault.NotFound || !f.creates):
-			return f.unsure(f.lost(g))
-		case g == nil:
-			d, ok := readDocument(answer.Body)
-			if !ok {
-				return f.unsure(f.lost(&fault.Error{Kind: fault.Malformed, Detail: "it cannot be read"}))
-			}
-			f.document, f.open = d, false
+		g := f.ask(f.list.of.read, f.path(id), f.see, final...)
+		if g == nil {
+			f.open = false
 			return "", nil, nil
+		}
+		if g.Kind != fault.NotFound || !f.creates {
+			return f.unsure(f.lost(g))
 		}
 	}
 	f.document, f.open = document{}, false
 	return f.post()
-}
-
-// once makes a read that is not asked for again.
-func (f *flight) once(op *apiv1.Operation, path string) (*broker.Answer, *fault.Error) {
-	return f.do(f.list.of.life, op, path, nil)
 }
 
 // unsure is how a batch ends of which it cannot be found out what became of it. A named
