@@ -158,8 +158,8 @@ async def aio_load(seconds=5.0, rate=20.0):
 
 
 def unanswered(e):
-    """Gives back what means that no answer came, which the newer SDK calls a 503, and raises the rest."""
-    if isinstance(e, (meraki.APIError, meraki.AsyncAPIError)) and e.status != 503:
+    """Gives back what means that no answer came, of which the SDKs say 503 or no status at all, and raises the rest."""
+    if isinstance(e, (meraki.APIError, meraki.AsyncAPIError)) and e.status not in (None, 503):
         raise e
     return e
 
