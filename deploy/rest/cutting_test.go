@@ -37,13 +37,16 @@ func TestSDKOverCutConnections(t *testing.T) {
 	})
 }
 
-// A cutter stands between a client and a server, and cuts one answer in ten somewhere.
+// A cutter stands between a client and a server, and cuts one answer of each ten
+// somewhere.
 type cutter struct {
 	address string
 
-	mu     sync.Mutex
-	random *rand.Rand
-	cut    int
+	mu      sync.Mutex
+	random  *rand.Rand
+	answers int
+	next    int // which one of the ten is cut
+	cut     int
 }
 
 func newCutter(t *testing.T, server string) *cutter {
@@ -108,7 +111,11 @@ func (c *cutter) answer(client, server net.Conn) {
 func (c *cutter) room(all int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.random.IntN(10) > 0 {
+	if c.answers%10 == 0 {
+		c.next = c.random.IntN(10)
+	}
+	c.answers++
+	if (c.answers-1)%10 != c.next {
 		return all
 	}
 	c.cut++
