@@ -14,18 +14,6 @@ import (
 // of the kernel's buffers and for what the runtime does not count.
 const memoryShare = 0.9
 
-// gcPercent is how much may be allocated before Go collects, of what is in use:
-// twice as much as Go's own, because little is in use. It takes a tenth off the
-// processor time of a call, for about 15 MB.
-const gcPercent = 200
-
-// tuneCollector sets gcPercent, unless GOGC says something.
-func tuneCollector() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-}
-
 // limitMemory sets Go's soft limit from the cgroup, as GOMEMLIMIT would. Go
 // reads the cgroup's CPU limit by itself, but not this one. It gives the limit
 // set; 0 where there is none, or where GOMEMLIMIT says something already.

@@ -29,7 +29,6 @@ const maxOperators = 16
 // a second one ends the process at once.
 func run(ctx context.Context, stop func(), f *config.File, out io.Writer) error {
 	limitMemory()
-	tuneCollector()
 	f.Check() // fills in what depends on other settings; build tells what is wrong
 	c := f.Config
 	log := newLog(c.Log, out)
