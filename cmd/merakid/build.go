@@ -54,6 +54,9 @@ type daemon struct {
 	ready        func() error // whether callers can be known
 	// notTaken names the files that have changed and are not in use.
 	notTaken func() []string
+	// client gives a room its Client of the shared store, where its keys begin with the
+	// room's name; what says what it is for, in the log. Nil without a store.
+	client func(room, what string, keys func() *store.Keys) *store.Client
 	// storeAnswers asks the store once; nil without one.
 	storeAnswers func(context.Context) error
 	// storeState tells how the store is; nil without one.
@@ -137,18 +140,12 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
-	outcomes, shared, err := d.keeper(ctx, &c, connection, keys, log)
-	if err != nil {
+	if err := d.share(ctx, &c, connection, log); err != nil {
 		return nil, err
 	}
-	holds, err := d.holds(ctx, &c, connection, metrics, log)
-	if err != nil {
-		return nil, err
-	}
-	spent, err := d.usage(ctx, &c, connection, log)
-	if err != nil {
-		return nil, err
-	}
+	outcomes, shared := d.keeper(&c, keys)
+	holds := d.holds(ctx, metrics, log)
+	spent := d.usage(ctx, &c)
 	b, err := d.broker(ctx, &c, client, connection, metrics, attempts, spent, access.Keys, holds, log)
 	if err != nil {
 		return nil, err
@@ -160,7 +157,7 @@ func build(ctx context.Context, f *config.File, log *slog.Logger) (_ *daemon, er
 	if err != nil {
 		return nil, err
 	}
-	watches, err := d.watches(ctx, &c, connection, b, metrics, log)
+	watches, err := d.watches(b, metrics)
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -44,18 +42,10 @@ func keyStates(keys *credential.Store) func() []*brokerv1.KeyState {
 }
 
 // holds are kept in the shared store where one is configured, in this process otherwise.
-func (d *daemon) holds(ctx context.Context, c *config.Config, connection store.Config, metrics *service.Metrics, log *slog.Logger) (*hold.Holds, error) {
+func (d *daemon) holds(ctx context.Context, metrics *service.Metrics, log *slog.Logger) *hold.Holds {
 	settings := hold.Config{Log: log}
-	if len(c.Store.Addresses) > 0 {
-		connections, err := store.Connect(ctx, connection)
-		if err != nil {
-			return nil, fmt.Errorf("store: %w", err)
-		}
-		client := store.New(connections, store.Options{
-			Prefix: c.Store.Prefix + ":hold", Timeout: connection.Timeout, Logger: log.With("for", "holds"),
-		})
-		d.closing(func() { _ = client.Close() })
-		settings.Shared = sharedHolds{client}
+	if d.client != nil {
+		settings.Shared = sharedHolds{d.client("hold", "holds", nil)}
 	}
 	h := hold.New(settings)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -68,18 +58,14 @@ func (d *daemon) holds(ctx context.Context, c *config.Config, connection store.C
 	metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "merakibroker_holds", Help: "Holds that an operator has placed and that last: bulk of callers or organizations, or all writes.",
 	}, func() float64 { return float64(len(h.List(time.Now()))) }))
-	return h, nil
+	return h
 }
 
 // sharedHolds is the shared store as holds see it: one value.
 type sharedHolds struct{ client *store.Client }
 
-// holdsKey is where the document stands, mostSwaps how often a change is tried when
-// other replicas change it, too.
-const (
-	holdsKey  = "all"
-	mostSwaps = 10
-)
+// holdsKey is where the document stands.
+const holdsKey = "all"
 
 func (s sharedHolds) Read(ctx context.Context) ([]byte, error) {
 	there, err := s.client.Get(ctx, holdsKey)
@@ -87,18 +73,5 @@ func (s sharedHolds) Read(ctx context.Context) ([]byte, error) {
 }
 
 func (s sharedHolds) Change(ctx context.Context, change func([]byte) ([]byte, time.Duration, error)) error {
-	for range mostSwaps {
-		there, err := s.client.Get(ctx, holdsKey)
-		if err != nil {
-			return err
-		}
-		document, life, err := change(there.Bytes)
-		if err != nil {
-			return err
-		}
-		if swapped, err := s.client.Swap(ctx, holdsKey, there, document, life); swapped || err != nil {
-			return err
-		}
-	}
-	return errors.New("other replicas change the holds all the time")
+	return s.client.Change(ctx, holdsKey, change)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -16,22 +15,14 @@ import (
 
 // keeper keeps the outcomes of writes: in the shared store where one is configured, which
 // it gives, too; in this process otherwise.
-func (d *daemon) keeper(ctx context.Context, c *config.Config, connection store.Config, keys func() *store.Keys, log *slog.Logger) (*outcome.Keeper, outcome.Shared, error) {
+func (d *daemon) keeper(c *config.Config, keys func() *store.Keys) (*outcome.Keeper, outcome.Shared) {
 	settings := outcome.Config{Life: time.Duration(c.Outcomes.Life), Grace: time.Duration(c.Outcomes.Grace)}
-	if len(c.Store.Addresses) > 0 {
-		connections, err := store.Connect(ctx, connection)
-		if err != nil {
-			return nil, nil, fmt.Errorf("store: %w", err)
-		}
-		client := store.New(connections, store.Options{
-			Prefix: c.Store.Prefix + ":outcome", Timeout: connection.Timeout, Keys: keys, Logger: log.With("for", "outcomes of writes"),
-		})
-		d.closing(func() { _ = client.Close() })
-		settings.Shared, settings.SharedBodies = sharedOutcomes{client}, keys != nil
+	if d.client != nil {
+		settings.Shared, settings.SharedBodies = sharedOutcomes{d.client("outcome", "outcomes of writes", keys)}, keys != nil
 	}
 	k := outcome.New(settings)
 	d.closing(k.Close) // after the broker, which ends what is under way
-	return k, settings.Shared, nil
+	return k, settings.Shared
 }
 
 // sealingKeys reads the keys that encrypt what is kept in the store, and again when

@@ -53,6 +53,26 @@ func (d *daemon) scheduler(ctx context.Context, c *config.Config, connection sto
 	return budgets, nil
 }
 
+// share opens the connections to the shared store that all but the budgets have
+// together. Each room has a Client of its own on them, so that a key which one cannot
+// read is not an outage of another.
+func (d *daemon) share(ctx context.Context, c *config.Config, connection store.Config, log *slog.Logger) error {
+	if len(c.Store.Addresses) == 0 {
+		return nil
+	}
+	connections, err := store.Connect(ctx, connection)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	d.closing(func() { _ = connections.Close() })
+	d.client = func(room, what string, keys func() *store.Keys) *store.Client {
+		return store.New(connections, store.Options{
+			Prefix: c.Store.Prefix + ":" + room, Timeout: connection.Timeout, Keys: keys, Logger: log.With("for", what),
+		})
+	}
+	return nil
+}
+
 // evicts tells from a store's word about its memory whether it may remove what has not
 // expired.
 func evicts(memory string) bool {

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/merakibroker/merakibroker/cmd/internal/config"
@@ -14,20 +11,12 @@ import (
 
 // usage counts who spends what. Replicas leave what they have counted in the shared
 // store, where one is configured.
-func (d *daemon) usage(ctx context.Context, c *config.Config, connection store.Config, log *slog.Logger) (*usage.Usage, error) {
+func (d *daemon) usage(ctx context.Context, c *config.Config) *usage.Usage {
 	settings := usage.Config{Callers: c.Usage.Callers, Organizations: c.Usage.Organizations}
-	if len(c.Store.Addresses) == 0 {
-		return usage.New(settings), nil
+	if d.client == nil {
+		return usage.New(settings)
 	}
-	connections, err := store.Connect(ctx, connection)
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	client := store.New(connections, store.Options{
-		Prefix: c.Store.Prefix + ":usage", Timeout: connection.Timeout, Logger: log.With("for", "usage"),
-	})
-	d.closing(func() { _ = client.Close() })
-	settings.Shared = sharedUsage{client}
+	settings.Shared = sharedUsage{d.client("usage", "usage", nil)}
 	u := usage.New(settings)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	shared := make(chan struct{})
@@ -36,18 +25,18 @@ func (d *daemon) usage(ctx context.Context, c *config.Config, connection store.C
 		u.Share(ctx)
 	}()
 	d.closing(func() { cancel(); <-shared }) // after the broker, which counts to the end
-	return u, nil
+	return u
 }
 
 // sharedUsage is the shared store as usage sees it.
-type sharedUsage struct{ client *store.Client }
+type sharedUsage struct{ *store.Client }
 
 func (s sharedUsage) Write(ctx context.Context, key string, value []byte, life time.Duration) error {
-	return s.client.Set(ctx, key, value, life)
+	return s.Client.Set(ctx, key, value, life)
 }
 
 func (s sharedUsage) Read(ctx context.Context, keys []string) ([][]byte, error) {
-	values, err := s.client.GetAll(ctx, keys...)
+	values, err := s.Client.GetAll(ctx, keys...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,21 +45,4 @@ func (s sharedUsage) Read(ctx context.Context, keys []string) ([][]byte, error) 
 		out[i] = v.Bytes
 	}
 	return out, nil
-}
-
-func (s sharedUsage) Change(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration, error)) error {
-	for range mostSwaps {
-		there, err := s.client.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		value, life, err := change(there.Bytes)
-		if err != nil {
-			return err
-		}
-		if swapped, err := s.client.Swap(ctx, key, there, value, life); swapped || err != nil {
-			return err
-		}
-	}
-	return errors.New("other replicas change the list of replicas all the time")
 }

@@ -25,6 +25,8 @@ var (
 	ErrTooLarge = errors.New("the value is too large for the shared store")
 	// ErrUnreadable: what is stored is not a value that this client can read.
 	ErrUnreadable = errors.New("the value in the shared store cannot be read")
+	// ErrContended: others change the value all the time; nothing was changed.
+	ErrContended = errors.New("others change the value in the shared store all the time")
 )
 
 // Options configure a Client.
@@ -50,7 +52,8 @@ type Client struct {
 	breaker breaker
 }
 
-// New returns a Client on a pool of connections, which it closes in the end.
+// New returns a Client on a pool of connections, which several may share: whoever has
+// opened it closes it.
 func New(redis goredis.UniversalClient, o Options) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = usualTimeout
@@ -66,9 +69,6 @@ func New(redis goredis.UniversalClient, o Options) *Client {
 	}
 	return &Client{redis: redis, options: o}
 }
-
-// Close closes the connections.
-func (c *Client) Close() error { return c.redis.Close() }
 
 // Stats are for metrics.
 type Stats struct {
@@ -197,6 +197,28 @@ func (c *Client) Swap(ctx context.Context, key string, old Value, value []byte, 
 		return err
 	})
 	return swapped, err
+}
+
+// mostSwaps is how often Change is tried while others change the same value.
+const mostSwaps = 10
+
+// Change replaces a value, empty for none, by what change makes of it, and that for how
+// long. change is called again where somebody else was faster; its error ends it.
+func (c *Client) Change(ctx context.Context, key string, change func(old []byte) (value []byte, expiry time.Duration, err error)) error {
+	for range mostSwaps {
+		there, err := c.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		value, expiry, err := change(there.Bytes)
+		if err != nil {
+			return err
+		}
+		if swapped, err := c.Swap(ctx, key, there, value, expiry); swapped || err != nil {
+			return err
+		}
+	}
+	return ErrContended
 }
 
 // Extend lets a value expire later, also where the store is full. One that does not

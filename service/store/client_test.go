@@ -105,6 +105,44 @@ func TestSwap(t *testing.T) {
 	}
 }
 
+// TestChange: a change of a value that others change, too, is made to what they have
+// left, or not at all.
+func TestChange(t *testing.T) {
+	t.Parallel()
+	s := storetest.Serve(t)
+	c := open(t, s)
+	var made atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 10 {
+				err := c.Change(t.Context(), "k", func(old []byte) ([]byte, time.Duration, error) { return append(old, '1'), time.Minute, nil })
+				if err == nil {
+					made.Add(1)
+				} else if !errors.Is(err, ErrContended) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if v, err := c.Get(t.Context(), "k"); err != nil || len(v.Bytes) != int(made.Load()) || made.Load() == 0 {
+		t.Errorf("%d changes are made, and %d are there: %v", made.Load(), len(v.Bytes), err)
+	}
+	no := errors.New("no")
+	if err := c.Change(t.Context(), "k", func([]byte) ([]byte, time.Duration, error) { return nil, 0, no }); !errors.Is(err, no) {
+		t.Errorf("a change that is refused: %v", err)
+	}
+	calls := 0
+	err := c.Change(t.Context(), "k", func(old []byte) ([]byte, time.Duration, error) {
+		calls++
+		return old, time.Minute, c.Set(t.Context(), "k", fmt.Append(nil, calls), time.Minute)
+	})
+	if !errors.Is(err, ErrContended) || calls != mostSwaps {
+		t.Errorf("after %d calls: %v", calls, err)
+	}
+}
+
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	s := storetest.Serve(t)

@@ -44,7 +44,7 @@ func connect(t *testing.T, server *storetest.Server) *connected {
 		t.Fatal(err)
 	}
 	c := &connected{Client: store.New(redis, store.Options{Prefix: "test", Timeout: 30 * time.Second})}
-	t.Cleanup(func() { _ = c.Close() })
+	t.Cleanup(func() { _ = redis.Close() })
 	return c
 }
 
