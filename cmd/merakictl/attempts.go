@@ -44,12 +44,12 @@ then gives one object a line.`,
 		if limit < 1 {
 			return &misuse{fmt.Sprintf("--limit is %d; it is at least 1", limit)}
 		}
-		client, done, err := a.look()
+		conn, err := a.dial(operatorsPort)
 		if err != nil {
 			return err
 		}
-		defer done()
-		q := attemptQuery{app: a, client: client, in: in, failed: failed}
+		defer func() { _ = conn.Close() }()
+		q := attemptQuery{app: a, client: brokerv1.NewBrokerServiceClient(conn), in: in, failed: failed}
 		items, seen, err := q.newest(cmd.Context(), limit)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,13 +22,11 @@ a budget of its own. --waiting shows who waits, one line for each caller.`,
 	}
 	c.Flags().BoolVar(&classes, "waiting", false, "show who waits, at which priority and for how long")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		client, done, err := a.look()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		all := new(brokerv1.WatchBudgetsResponse)
 		if len(args) == 0 {
 			stream, err := client.WatchBudgets(ctx, new(brokerv1.WatchBudgetsRequest))
@@ -89,11 +88,11 @@ func replicas(b *brokerv1.Budget) string {
 }
 
 func oldest(classes []*brokerv1.ClassState) string {
-	age := int64(0)
+	var age time.Duration
 	for _, c := range classes {
-		age = max(age, int64(c.GetOldest().AsDuration()))
+		age = max(age, c.GetOldest().AsDuration())
 	}
-	return span(durationOf(age))
+	return span(age)
 }
 
 func waitingTable(all []*brokerv1.Budget) *table {

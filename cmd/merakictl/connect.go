@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/cmd/internal/config"
 )
 
 // Where the broker listens on this machine unless it is configured otherwise.
@@ -64,7 +64,7 @@ func (a *app) dial(usual string) (*grpc.ClientConn, error) {
 		if err != nil {
 			return nil, &misuse{"--token-file: " + err.Error()}
 		}
-		if !encrypted && !c.tokenInClear && !loopback(address) {
+		if !encrypted && !c.tokenInClear && !config.Loopback(address) {
 			return nil, &misuse{fmt.Sprintf("the token could be read on the way to %s: use --tls, or --token-in-clear behind a mesh that encrypts", address)}
 		}
 		options = append(options, grpc.WithPerRPCCredentials(bearer(strings.TrimSpace(string(token)))))
@@ -102,13 +102,6 @@ func (c *connection) transport() (credentials.TransportCredentials, bool, error)
 	return credentials.NewTLS(config), true, nil
 }
 
-// loopback tells whether an address is of this machine.
-func loopback(address string) bool {
-	host, _, _ := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 // A bearer is a token. Whether it may be sent without TLS dial has decided.
 type bearer string
 
@@ -118,11 +111,13 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (bearer) RequireTransportSecurity() bool { return false }
 
-// look connects to the operator's port.
-func (a *app) look() (brokerv1.BrokerServiceClient, func(), error) {
+// ask connects to a service of the operator's port, and gives one question its time;
+// done ends both.
+func ask[C any](a *app, ctx context.Context, service func(grpc.ClientConnInterface) C) (_ context.Context, client C, done func(), err error) {
 	conn, err := a.dial(operatorsPort)
 	if err != nil {
-		return nil, nil, err
+		return nil, client, nil, err
 	}
-	return brokerv1.NewBrokerServiceClient(conn), func() { _ = conn.Close() }, nil
+	ctx, cancel := a.within(ctx)
+	return ctx, service(conn), func() { cancel(); _ = conn.Close() }, nil
 }

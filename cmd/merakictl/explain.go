@@ -40,13 +40,11 @@ wait and behind whom. Nothing is sent and nothing is spent.`,
 		if len(args) > 1 {
 			in.Path = args[1]
 		}
-		client, done, err := a.look()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		e, err := client.ExplainCall(ctx, in)
 		if err != nil {
 			return err
@@ -116,13 +114,11 @@ is any. It exits with 3 where the answer is no.`,
 			if len(args) > 2 {
 				in.OrganizationId = args[2]
 			}
-			client, done, err := a.look()
+			ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 			if err != nil {
 				return err
 			}
 			defer done()
-			ctx, cancel := a.within(cmd.Context())
-			defer cancel()
 			r, err := client.CheckAccess(ctx, in)
 			if err != nil {
 				return err

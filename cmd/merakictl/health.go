@@ -11,8 +11,6 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 )
 
-func durationOf(n int64) time.Duration { return time.Duration(n) }
-
 func (a *app) health() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health [ORGANIZATION]",
@@ -24,13 +22,11 @@ over all is not OK.`,
 		Args: between(0, "ORGANIZATION"),
 	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		client, done, err := a.look()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		in := new(brokerv1.GetUpstreamHealthRequest)
 		if len(args) > 0 {
 			in.OrganizationId = args[0]
@@ -107,13 +103,11 @@ what never reached the Dashboard. Spends one request of the organization.`,
 	}
 	c.Flags().DurationVar(&window, "window", time.Hour, "how far back; 24h at the most")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		client, done, err := a.look()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		r, err := client.CompareTelemetry(ctx, &brokerv1.CompareTelemetryRequest{OrganizationId: args[0], Window: durationpb.New(window)})
 		if err != nil {
 			return err
@@ -145,13 +139,11 @@ has failed a call, and nothing was lost: what has no field is in additional_prop
 		Args:              between(0, "OPERATION"),
 		ValidArgsFunction: completeOperations(0),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := a.look()
+			ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 			if err != nil {
 				return err
 			}
 			defer done()
-			ctx, cancel := a.within(cmd.Context())
-			defer cancel()
 			in := new(brokerv1.ListDriftRequest)
 			if len(args) > 0 {
 				in.Operation = args[0]

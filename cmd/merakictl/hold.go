@@ -10,15 +10,6 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 )
 
-// operator connects to OperatorService.
-func (a *app) operator() (brokerv1.OperatorServiceClient, func(), error) {
-	conn, err := a.dial(operatorsPort)
-	if err != nil {
-		return nil, nil, err
-	}
-	return brokerv1.NewOperatorServiceClient(conn), func() { _ = conn.Close() }, nil
-}
-
 // A held is which calls are held, as the arguments say.
 type held struct {
 	scope brokerv1.HoldScope
@@ -70,13 +61,11 @@ when and why. Needs a token of operators_file, named by --token-file.`,
 		if err != nil {
 			return err
 		}
-		client, done, err := a.operator()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewOperatorServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		state, err := client.Hold(ctx, &brokerv1.HoldRequest{Scope: h.scope, Name: h.name, Duration: durationpb.New(lasts), Reason: reason})
 		if err != nil {
 			return err
@@ -99,13 +88,11 @@ func (a *app) release() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, done, err := a.operator()
+			ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewOperatorServiceClient)
 			if err != nil {
 				return err
 			}
 			defer done()
-			ctx, cancel := a.within(cmd.Context())
-			defer cancel()
 			state, err := client.Release(ctx, &brokerv1.ReleaseRequest{Scope: h.scope, Name: h.name})
 			if err != nil {
 				return err
@@ -126,13 +113,11 @@ func (a *app) holds() *cobra.Command {
 		Long:  "What operators have stopped for a time with hold, who did, why and until when.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := a.operator()
+			ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewOperatorServiceClient)
 			if err != nil {
 				return err
 			}
 			defer done()
-			ctx, cancel := a.within(cmd.Context())
-			defer cancel()
 			r, err := client.ListHolds(ctx, new(brokerv1.ListHoldsRequest))
 			if err != nil {
 				return err

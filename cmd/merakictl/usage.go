@@ -45,13 +45,11 @@ was at hand, writes went as a batch, or a poll was made for several watchers.`,
 			}
 			in.GroupBy = append(in.GroupBy, brokerv1.UsageGroup(n))
 		}
-		client, done, err := a.look()
+		ctx, client, done, err := ask(a, cmd.Context(), brokerv1.NewBrokerServiceClient)
 		if err != nil {
 			return err
 		}
 		defer done()
-		ctx, cancel := a.within(cmd.Context())
-		defer cancel()
 		u, err := client.GetUsage(ctx, in)
 		if err != nil {
 			return err
