@@ -34,9 +34,9 @@ type Operator struct {
 	Keys  func() []*brokerv1.KeyState
 }
 
-// Authorize gives the name of the operator whose token was presented. what is what was
+// authorize gives the name of the operator whose token was presented. what is what was
 // to be done, for the log. The error is a *fault.Error.
-func (o *Operator) Authorize(what, token string) (string, error) {
+func (o *Operator) authorize(what, token string) (string, error) {
 	if o.Operators == nil {
 		return "", &fault.Error{Kind: fault.CallerNotAllowed, Reason: "READ_ONLY",
 			Detail: "the operator's port only reads here: operators_file of the configuration is not set, so that there is no token to act with"}
@@ -52,7 +52,7 @@ func (o *Operator) Authorize(what, token string) (string, error) {
 
 // Hold begins a hold. The error is a *fault.Error.
 func (o *Operator) Hold(ctx context.Context, token string, in *brokerv1.HoldRequest) (*brokerv1.HoldState, error) {
-	name, err := o.Authorize("hold", token)
+	name, err := o.authorize("hold", token)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (o *Operator) Hold(ctx context.Context, token string, in *brokerv1.HoldRequ
 
 // Release ends a hold. The error is a *fault.Error.
 func (o *Operator) Release(ctx context.Context, token string, in *brokerv1.ReleaseRequest) (*brokerv1.HoldState, error) {
-	name, err := o.Authorize("release", token)
+	name, err := o.authorize("release", token)
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func (d *details) list() []proto.Message {
 	return all
 }
 
-// detailsOf says everything there is to say about a fault; fit cuts it to size.
+// details says everything there is to say about a fault; fit cuts it to size.
 func (r *failure) details() *details {
 	f := r.fault
 	d := &details{info: r.errorInfo(), dashboard: dashboardError(f)}

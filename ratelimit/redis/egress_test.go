@@ -111,7 +111,7 @@ func (e *egress) call(replica int, organization string, result lane.Result) {
 }
 
 // load makes 130 calls a second of twelve organizations, 80, 10 and 10 of a hundred
-// at the three replicas.
+// at the three replicas; the time is the bubble's.
 func (e *egress) load(length time.Duration) {
 	const rate = 130
 	for n := range int(length.Seconds() * rate) {

@@ -150,6 +150,9 @@ func (b *backlog) again(mu *sync.Mutex) {
 	b.retry = time.AfterFunc(retryEvery, func() {
 		mu.Lock()
 		defer mu.Unlock()
+		if b.closed { // while this waited for its turn
+			return
+		}
 		b.retry = nil
 		_ = b.write() // it has been told
 		b.again(mu)

@@ -32,15 +32,12 @@ func newPlot(counts []int64, ceiling float64) plot {
 		p.Most = max(p.Most, rate)
 		x := float64(i) * plotWidth / float64(len(counts)-1)
 		y := plotHeight * (1 - min(1, rate/ceiling))
-		fmt.Fprintf(&line, "%c%.1f %.1f", "LM"[btoi(i == 0)], x, y)
+		command := 'L'
+		if i == 0 {
+			command = 'M'
+		}
+		fmt.Fprintf(&line, "%c%.1f %.1f", command, x, y)
 	}
 	p.Line = line.String()
 	return p
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

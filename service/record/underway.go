@@ -43,14 +43,11 @@ func (r *Record) UnderWay(limit int) (oldest []Attempt, all int) {
 	return oldest[:min(len(oldest), limit)], len(oldest)
 }
 
-// RecentSlot is how long one count of Recent is, and RecentSlots how many there are.
-const (
-	RecentSlot  = fineSlot
-	RecentSlots = fineSlots - 1
-)
+// recentSlots is how many counts Recent gives: of the slots that are over.
+const recentSlots = fineSlots - 1
 
 // Recent counts the attempts of an organization of late, or of all with an empty id: one
-// count for each RecentSlot that is over, the oldest first; nil where there is none.
+// count for each ten seconds that are over, the oldest first; nil where there is none.
 func (r *Record) Recent(now time.Time, organization string) []int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,10 +59,10 @@ func (r *Record) Recent(now time.Time, organization string) []int64 {
 		}
 		s = e.Value.(*series)
 	}
-	counts := make([]int64, RecentSlots)
-	first := slotOf(now, fineSlot) - RecentSlots
+	counts := make([]int64, recentSlots)
+	first := slotOf(now, fineSlot) - recentSlots
 	for i := range s.fine {
-		if n := s.fine[i].slot - first; n >= 0 && n < RecentSlots {
+		if n := s.fine[i].slot - first; n >= 0 && n < recentSlots {
 			counts[n] = s.fine[i].tally.attempts
 		}
 	}

@@ -34,8 +34,8 @@ func TestRecent(t *testing.T) {
 	for _, ago := range []time.Duration{0, 12 * time.Second, 15 * time.Second, 295 * time.Second, 320 * time.Second} {
 		r.Add(Attempt{Start: now.Add(-ago), Organization: "1", Outcome: fault.OK, Status: 200})
 	}
-	want := make([]int64, RecentSlots)
-	want[RecentSlots-2], want[0] = 2, 1
+	want := make([]int64, recentSlots)
+	want[recentSlots-2], want[0] = 2, 1
 	for _, organization := range []string{"", "1"} {
 		if got := r.Recent(now, organization); !slices.Equal(got, want) {
 			t.Errorf("%q: %v", organization, got)

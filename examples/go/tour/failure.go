@@ -40,9 +40,12 @@ func failureOf(err error) failure {
 	return f
 }
 
+// nowhere is a serial as they look, of no device.
+const nowhere = "Q2XX-XXXX-XXXX"
+
 // failure asks for what is not there.
 func (v *visitor) failure(ctx context.Context) error {
-	_, err := v.devices.GetDevice(ctx, &devices.GetDeviceRequest{Serial: proto.String("Q2XX-XXXX-XXXX")})
+	_, err := v.devices.GetDevice(ctx, &devices.GetDeviceRequest{Serial: proto.String(nowhere)})
 	f := failureOf(err)
 	if f.code != codes.NotFound || f.reason != "NOT_FOUND" {
 		return fmt.Errorf("expected NOT_FOUND, got %v with reason %q", f.code, f.reason)

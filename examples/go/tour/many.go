@@ -17,7 +17,6 @@ import (
 // many makes a list of writes with as few requests as it takes. Each has an outcome of
 // its own: here one of three is about a device that is not there.
 func (v *visitor) many(ctx context.Context) error {
-	const nowhere = "Q2XX-XXXX-XXXX"
 	list := new(broker.ApplyWritesRequest)
 	for _, serial := range []string{v.serial, v.other, nowhere} {
 		request, err := anypb.New(&devices.UpdateDeviceRequest{Serial: &serial, Name: proto.String("shelf 4")})
