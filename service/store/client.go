@@ -70,18 +70,6 @@ func New(redis goredis.UniversalClient, o Options) *Client {
 	return &Client{redis: redis, options: o}
 }
 
-// Stats are for metrics.
-type Stats struct {
-	Outages uint64 // how often the store was lost
-	There   bool   // false while it is out of reach
-}
-
-// Stats tells how the store is.
-func (c *Client) Stats() Stats {
-	outages, there := c.breaker.state()
-	return Stats{outages, there}
-}
-
 // A Value is what the store has under a key. The zero Value is that of a key that
 // does not exist.
 type Value struct {
@@ -235,45 +223,6 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.do(ctx, func(ctx context.Context) error { return c.redis.Del(ctx, c.name(key)).Err() })
 }
 
-// An Increment is what to add to a counter, and how long from now it is kept.
-type Increment struct {
-	Key    string
-	By     int64
-	Expiry time.Duration
-}
-
-// Add adds to counters, in one round trip, and returns where they stand. A counter is
-// a number as it is, never encrypted; Get does not read it.
-func (c *Client) Add(ctx context.Context, increments ...Increment) ([]int64, error) {
-	if len(increments) == 0 {
-		return nil, nil
-	}
-	results := make([]*goredis.IntCmd, len(increments))
-	for _, i := range increments {
-		if err := expires(i.Key, i.Expiry); err != nil {
-			return nil, err
-		}
-	}
-	err := c.do(ctx, func(ctx context.Context) error {
-		_, err := c.redis.Pipelined(ctx, func(p goredis.Pipeliner) error {
-			for n, i := range increments {
-				results[n] = p.IncrBy(ctx, c.name(i.Key), i.By)
-				p.PExpire(ctx, c.name(i.Key), i.Expiry)
-			}
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	sums := make([]int64, len(results))
-	for i, r := range results {
-		sums[i] = r.Val()
-	}
-	return sums, nil
-}
-
 // name is the whole key.
 func (c *Client) name(key string) string { return c.options.Prefix + ":" + key }
 
@@ -342,7 +291,7 @@ func kind(err error) error {
 		return nil
 	case errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "OOM"):
 		return ErrFull
-	case errors.As(err, &reply) && (strings.HasPrefix(reply.Error(), "WRONGTYPE") || strings.HasPrefix(reply.Error(), "ERR value is not an integer")):
+	case errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "WRONGTYPE"):
 		return ErrUnreadable
 	}
 	return ErrUnavailable

@@ -143,32 +143,6 @@ func TestChange(t *testing.T) {
 	}
 }
 
-func TestAdd(t *testing.T) {
-	t.Parallel()
-	s := storetest.Serve(t)
-	c := open(t, s)
-	for i := range int64(3) {
-		sums, err := c.Add(t.Context(), Increment{"a", 2, time.Minute}, Increment{"b", -1, time.Hour})
-		if err != nil || len(sums) != 2 || sums[0] != 2*(i+1) || sums[1] != -(i+1) {
-			t.Errorf("%v, %v", sums, err)
-		}
-	}
-	for key, want := range map[string]time.Duration{"test:a": time.Minute, "test:b": time.Hour} {
-		if ttl := s.Client().PTTL(t.Context(), key).Val(); ttl < want-10*time.Second || ttl > want {
-			t.Errorf("%s expires in %v", key, ttl)
-		}
-	}
-	if sums, err := c.Add(t.Context()); err != nil || sums != nil {
-		t.Errorf("nothing adds up to %v, %v", sums, err)
-	}
-	if err := c.Set(t.Context(), "text", []byte("x"), time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Add(t.Context(), Increment{"text", 1, time.Minute}); !errors.Is(err, ErrUnreadable) {
-		t.Errorf("added to a text: %v", err)
-	}
-}
-
 // What cannot be stored, or read, is refused, and is no outage.
 func TestBounds(t *testing.T) {
 	t.Parallel()
@@ -183,8 +157,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s of a large value: %v", name, err)
 		}
 	}
-	_, addErr := c.Add(ctx, Increment{"k", 1, 0})
-	for name, err := range map[string]error{"Set": c.Set(ctx, "k", nil, 0), "Add": addErr} {
+	for name, err := range map[string]error{"Set": c.Set(ctx, "k", nil, 0), "Extend": c.Extend(ctx, "k", 0)} {
 		if err == nil || !strings.Contains(err.Error(), "needs an expiry") {
 			t.Errorf("%s without an expiry: %v", name, err)
 		}
@@ -203,8 +176,8 @@ func TestBounds(t *testing.T) {
 	if _, err := c.Get(ctx, "hash"); !errors.Is(err, ErrUnreadable) {
 		t.Errorf("a hash: %v", err)
 	}
-	if stats := c.Stats(); stats.Outages != 0 || !stats.There {
-		t.Errorf("%+v", stats)
+	if outages, there := c.breaker.state(); outages != 0 || !there {
+		t.Errorf("%d outages, there: %t", outages, there)
 	}
 }
 
@@ -288,16 +261,16 @@ func TestOutage(t *testing.T) {
 			if asked := count.commands.Load() - before; asked > tries/10 {
 				t.Errorf("a store that is gone was asked %d times for %d reads", asked, tries)
 			}
-			if stats := client.Stats(); stats.Outages != 1 || stats.There {
-				t.Errorf("%+v", stats)
+			if outages, there := client.breaker.state(); outages != 1 || there {
+				t.Errorf("%d outages, there: %t", outages, there)
 			}
 			c.back(s)
 			storetest.Eventually(t, 20*time.Second, "the store is back", func() bool {
 				_, err := client.Get(t.Context(), "k")
 				return err == nil
 			})
-			if stats := client.Stats(); stats.Outages < 1 || !stats.There {
-				t.Errorf("%+v", stats)
+			if outages, there := client.breaker.state(); outages < 1 || !there {
+				t.Errorf("%d outages, there: %t", outages, there)
 			}
 		})
 	}
@@ -321,7 +294,7 @@ func TestCallerLeaves(t *testing.T) {
 	if _, err := c.Get(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	if stats := c.Stats(); stats.Outages != 0 || !stats.There {
-		t.Errorf("%+v", stats)
+	if outages, there := c.breaker.state(); outages != 0 || !there {
+		t.Errorf("%d outages, there: %t", outages, there)
 	}
 }
