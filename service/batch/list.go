@@ -184,9 +184,8 @@ func putAll(h hash.Hash, texts ...string) {
 }
 
 // prepare makes the plan. A write whose owner or key could not be found has failed, and
-// with it its group is not tried.
-// Writes whose result is known are no part of the plan; those of sent were under way
-// with another replica, which knew whose they are: the value is the organization.
+// its group is not tried. Writes whose result is known are no part of the plan. Those of
+// sent were under way with another replica, which knew the organization: the value.
 func (l *list) prepare(writes []Write, sent map[int]string) {
 	broken := make(map[string]string)
 	for i := range l.placed {
