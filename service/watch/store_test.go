@@ -111,7 +111,10 @@ func TestThroughARealStore(t *testing.T) {
 
 	server.Start()
 	storetest.Eventually(t, time.Minute, "the store is back", func() bool {
-		return !slices.ContainsFunc(alive, func(i int) bool { return !links[i].Stats().There })
+		return !slices.ContainsFunc(alive, func(i int) bool {
+			_, err := links[i].Get(t.Context(), "nothing")
+			return err != nil
+		})
 	})
 	arrives("the store is back")
 	together("two replicas again")
