@@ -52,18 +52,17 @@ func main() {
 	seed := flag.Uint64("seed", 1, "which sample")
 	least := flag.Float64("least", 85, "percent of the changes that have to be noticed")
 	users := flag.Bool("users", true, "run the tests of the packages that import the changed one, too")
-	timeout := flag.Duration("timeout", time.Minute, "of the tests of one package")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		rooms = flag.Args()
 	}
-	if err := run(*n, *skip, *seed, *least, *users, *timeout); err != nil {
+	if err := run(*n, *skip, *seed, *least, *users); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(n, skip int, seed uint64, least float64, users bool, timeout time.Duration) error {
+func run(n, skip int, seed uint64, least float64, users bool) error {
 	var all []Mutant
 	importers := make(map[string][]string)
 	for _, room := range rooms {
@@ -98,12 +97,13 @@ func run(n, skip int, seed uint64, least float64, users bool, timeout time.Durat
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	fmt.Printf("%d places, %d are tried\n", len(all), n)
 	counts := make(map[string]map[string]int)
+	limits := make(limits)
 	for _, m := range all[min(skip, len(all)):] {
 		if n == 0 {
 			break
 		}
 		start := time.Now()
-		end, by, err := try(m, importers[m.Room()], timeout)
+		end, by, err := try(m, importers[m.Room()], limits)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func table(counts map[string]map[string]int, least float64) error {
 }
 
 // try makes a change and runs the tests, those of the package itself first.
-func try(m Mutant, users []string, timeout time.Duration) (end, by string, err error) {
+func try(m Mutant, users []string, limits limits) (end, by string, err error) {
 	if strings.Contains("\n"+equivalent, "\n"+strings.TrimSpace(m.String())+"\n") {
 		return same, "by hand", nil
 	}
@@ -172,15 +172,41 @@ func try(m Mutant, users []string, timeout time.Duration) (end, by string, err e
 		return broken, "", nil
 	}
 	for _, pkg := range append([]string{"./" + m.Room()}, users...) {
-		test := exec.Command("go", "test", "-pgo=off", "-vet=off", "-count=1", "-failfast", "-timeout", timeout.String(), "-overlay", file, pkg)
-		if out, err := test.CombinedOutput(); err != nil {
-			if bytes.Contains(out, []byte("[build failed]")) {
+		limit, err := limits.of(pkg)
+		if err != nil {
+			return "", "", err
+		}
+		if out, err := test(pkg, "-failfast", "-timeout", limit.String(), "-overlay", file); err != nil {
+			switch {
+			case bytes.Contains(out, []byte("[build failed]")):
 				return broken, "", nil
+			case bytes.Contains(out, []byte("panic: test timed out")):
+				return killed, pkg + " did not end", nil
 			}
 			return killed, pkg, nil
 		}
 	}
 	return survived, "nobody", nil
+}
+
+func test(pkg string, flags ...string) (out []byte, err error) {
+	args := slices.Concat([]string{"test", "-pgo=off", "-vet=off", "-count=1"}, flags, []string{pkg})
+	return exec.Command("go", args...).CombinedOutput()
+}
+
+// limits are how long the tests of a package may take: several times what they take
+// with nothing changed, so that a test is slow because of the change alone.
+type limits map[string]time.Duration
+
+func (l limits) of(pkg string) (time.Duration, error) {
+	if l[pkg] == 0 {
+		start := time.Now()
+		if out, err := test(pkg); err != nil {
+			return 0, fmt.Errorf("with nothing changed, the tests of %s fail: %s", pkg, out)
+		}
+		l[pkg] = 10*time.Second + 4*time.Since(start)
+	}
+	return l[pkg], nil
 }
 
 // importing are the packages of ours that import a room.
