@@ -108,8 +108,10 @@ func (w *writer) entries(number uint64, k kind, b []byte, i int, entries []entry
 	return entries, i
 }
 
-// parseEntry reads the two fields of a map's entry.
+// parseEntry reads the two fields of a map's entry. A message that comes in several
+// values is what they say together: each is copied once, however many there are.
 func (w *writer) parseEntry(p []byte, k kind) (e entry, ok bool) {
+	var together []byte
 	for i := 0; i < len(p); {
 		tag, next := uvarint(p, i)
 		if next < 0 {
@@ -128,28 +130,28 @@ func (w *writer) parseEntry(p []byte, k kind) (e entry, ok bool) {
 			if uint32(tag&7) != k.wire() {
 				return e, w.oddEntry(tag)
 			}
-			value := p[next:i]
 			if e.tag == tag && k > kindDouble {
-				value = mergedPayload(e.value, value)
+				if together == nil {
+					first, _ := payload(e.value, 0)
+					together = append(together, first...)
+				}
+				more, _ := payload(p, next)
+				together = append(together, more...)
+				continue
 			}
-			e.tag, e.value = tag, value
+			e.tag, e.value = tag, p[next:i]
 		default:
 			return e, w.oddEntry(tag)
 		}
+	}
+	if together != nil {
+		e.value = append(appendVarint(nil, uint64(len(together))), together...)
 	}
 	return e, true
 }
 
 func (w *writer) oddEntry(tag uint64) bool {
 	return w.fail("an entry of a map has field number %d with wire type %d, which the contract does not have; nothing was sent", tag>>3, tag&7)
-}
-
-// mergedPayload joins two occurrences of a message, each with its length in front.
-func mergedPayload(a, b []byte) []byte {
-	first, _ := payload(a, 0)
-	second, _ := payload(b, 0)
-	out := appendVarint(nil, uint64(len(first)+len(second)))
-	return append(append(out, first...), second...)
 }
 
 // freeObject writes a google.protobuf.Struct.
@@ -247,6 +249,7 @@ func (w *writer) free(p []byte) bool {
 	var last uint64 // tag
 	var bits uint64
 	var content []byte
+	own := false // content is a copy: the next part of it is appended
 	for i := 0; i < len(p); {
 		tag, next := uvarint(p, i)
 		if next < 0 {
@@ -260,8 +263,13 @@ func (w *writer) free(p []byte) bool {
 		case tagNumber:
 			v, i = fixed64(p, next)
 		case tagString, tagStruct, tagList:
-			if b, i = payload(p, next); tag == last && tag != tagString {
-				b = append(content[:len(content):len(content)], b...)
+			b, i = payload(p, next)
+			if together := tag == last && tag != tagString; !together {
+				own = false
+			} else if own {
+				b = append(content, b...)
+			} else {
+				b, own = slices.Concat(content, b), true
 			}
 		default:
 			return w.strange(tag >> 3)

@@ -21,9 +21,13 @@ type mask struct {
 	parts map[string]*mask
 }
 
+// mostMasks bounds the places that a request's masks name: each place is looked for in
+// every element that a * stands for.
+const mostMasks = 4096
+
 // masks reads the two masks of a request into one tree; nil when both are empty.
 func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
-	root := &mask{}
+	root, count := &mask{}, 0
 	for _, one := range []struct {
 		wire  []byte
 		index int
@@ -32,6 +36,10 @@ func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
 			name := p.request.fields[one.index].name
 			_, at := uvarint(one.wire, i)
 			path, next := payload(one.wire, at)
+			if count++; count > mostMasks {
+				w.fail("more than %d places are named here and in the other mask; * stands for every element of a list; nothing was sent", mostMasks)
+				return nil, w.in(name)
+			}
 			if !p.addMask(w, root, &mask{path: string(path), from: name, empty: one.index == p.empties}) {
 				return nil, false
 			}

@@ -110,9 +110,9 @@ func (p *Plan) survey(w *writer, b []byte, params []param) (root *mask, ordered 
 		done = n
 		switch {
 		case n == p.nulls && tag&7 == wireBytes:
-			nulls = append(nulls[:len(nulls):len(nulls)], b[i:next]...)
+			nulls = append(nulls, b[i:next]...)
 		case n == p.empties && tag&7 == wireBytes:
-			empties = append(empties[:len(empties):len(empties)], b[i:next]...)
+			empties = append(empties, b[i:next]...)
 		case f.tag == m.additional && !p.extends:
 			return nil, nil, w.declaredOnly()
 		case f.tag == m.additional && tag&7 == wireBytes:

@@ -1,6 +1,8 @@
 package transcode
 
 import (
+	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -170,6 +172,7 @@ func requestRows() []requestRow {
 		refused("", bytesField(17, "\x0a\x03\x0a\x01\xff"), "settings[\ufffd]", "UTF-8"),
 		refused("", bytesField(14, "\x18\x01"), "slots", "an entry of a map"),
 		refused(`,"nullFields":"`+strings.Repeat("x", 5000)+`"`, nil, "null_fields", "xxx..."),
+		refused(`,"emptyFields":"`+strings.Repeat("tags,", mostMasks)+`tags"`, nil, "empty_fields", "more than 4096"),
 		refused(`,"nullFields":"part.id"`, bytesField(11, string(varint(77, 1))), "part.77", "77"),
 		// Additional properties.
 		requestRow{id: "updateThing", text: `{` + path + `,"name":"n","part":{"id":"p","additionalProperties":{"port":"x","new":[{}]}},"additionalProperties":{"tags":[],"active":null,"counts":{},"added":{"a":[1,null]}}}`,
@@ -272,5 +275,38 @@ func TestRequestParams(t *testing.T) {
 	}
 	if len(r.Params) != 2 || r.Params[0] != "N:1@a" || r.Params[1] != "-5" || r.Path != "/networks/N%3A1%40a/things/-5" || r.Query != "" {
 		t.Errorf("%q of %q", r.Params, r.Path)
+	}
+}
+
+// TestRepeatedRecordsAreReadOnce: what comes in many parts takes memory, and so time,
+// by its length, and not by its length for each part.
+func TestRepeatedRecordsAreReadOnce(t *testing.T) { // not parallel: it measures the process
+	const parts = 4000
+	bytesField := func(number protowire.Number, b []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), b)
+	}
+	text := bytesField(3, []byte("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"))
+	entry := func(value ...[]byte) []byte { // of additional_properties
+		return bytesField(2047, bytesField(1, append(bytesField(1, []byte("k")), bytes.Join(value, nil)...)))
+	}
+	many := func(one []byte) []byte { return bytes.Repeat(one, parts) }
+	part := bytesField(5, bytesField(1, append(bytesField(1, []byte("a")), bytesField(2, text)...)))
+	for name, wire := range map[string][]byte{
+		"an object in parts":           entry(bytesField(2, many(part))),
+		"a list in parts":              entry(bytesField(2, many(bytesField(6, bytesField(1, text))))),
+		"a value of a map in parts":    entry(many(bytesField(2, part))),
+		"objects and lists in turn":    entry(bytesField(2, append(many(append(bytesField(6, nil), part...)), part...))),
+		"additional properties, often": many(entry(bytesField(2, part))),
+		"masks":                        many(bytesField(2046, []byte("name"))),
+	} {
+		wire = append(requestSeed(t, "updateThing", `{"networkId":"N_1","number":5}`), wire...)
+		plan := cornerOf(t, "updateThing").plan
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = plan.Request(wire)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64*uint64(len(wire)) {
+			t.Errorf("%s: %d bytes are taken for a request of %d", name, n, len(wire))
+		}
 	}
 }
