@@ -35,7 +35,7 @@ var claims = map[string]bool{
 // unambiguous refuses what another reader of the request could take for another
 // request.
 func unambiguous(q Question) *fault.Error {
-	for pair := range strings.SplitSeq(q.Query, "&") {
+	for pair := range strings.FieldsFuncSeq(q.Query, separates) {
 		name, _, _ := strings.Cut(pair, "=")
 		for range 3 { // readers on the way may unescape once more
 			if strings.HasPrefix(strings.ToLower(strings.TrimSpace(name)), "_method") {
@@ -75,10 +75,6 @@ func (p *Permit) look(q Question) error {
 			f.Operation, f.Detail = q.Operation.GetId(), fmt.Sprintf("action %d of the batch: %s", i, f.Detail)
 			return &f
 		}
-	}
-	if len(p.named) > mostNamed {
-		return &fault.Error{Kind: fault.CallerNotAllowed, Reason: reasonUnchecked, Operation: q.Operation.GetId(),
-			Detail: fmt.Sprintf("the call names %d networks and devices, and at most %d can be checked against the caller's rules at once; nothing was sent", len(p.named), mostNamed)}
 	}
 	p.Open = p.Open || len(p.named) > 0
 	return nil
@@ -142,6 +138,10 @@ func (p *Permit) add(decision identity.Decision, op *apiv1.Operation, scope apiv
 		return fault.Bad("body", "%.80q is not the id of a network or a device; nothing was sent", id)
 	}
 	if !slices.ContainsFunc(p.named, func(n named) bool { return n.scope == scope && n.id == id && n.decision.Same(&decision) }) {
+		if len(p.named) == mostNamed {
+			return &fault.Error{Kind: fault.CallerNotAllowed, Reason: reasonUnchecked, Operation: op.GetId(),
+				Detail: fmt.Sprintf("the call names more than %d networks and devices, which is what can be checked against the caller's rules at once; nothing was sent", mostNamed)}
+		}
 		p.named = append(p.named, named{scope, id, decision, scope == apiv1.Scope_SCOPE_DEVICE && claims[op.GetId()]})
 	}
 	return nil

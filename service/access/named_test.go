@@ -162,7 +162,7 @@ func TestMostNamed(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := a.Ask(a.about(t, "one", "combineOrganizationNetworks", "1", "", names(mostNamed+1)))
-	if f := fault.As(err); f == nil || f.Kind != fault.CallerNotAllowed || f.Reason != "NAMES_NOT_CHECKED" || !strings.Contains(f.Detail, "names 201 networks and devices, and at most 200") {
+	if f := fault.As(err); f == nil || f.Kind != fault.CallerNotAllowed || f.Reason != "NAMES_NOT_CHECKED" || !strings.Contains(f.Detail, "names more than 200 networks and devices") {
 		t.Error(err)
 	}
 }

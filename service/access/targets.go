@@ -27,8 +27,14 @@ type leaf struct {
 	text  string
 }
 
-// mostLeaves bounds what is looked at of one call: what has more cannot be checked.
-const mostLeaves = 100_000
+// What is looked at of one call is bounded: what has more cannot be checked. The walk
+// goes one call deeper with every level, and each value is looked at with all names
+// that lead to it.
+const (
+	mostLeaves = 100_000
+	mostLevels = 200  // of objects and lists inside each other
+	mostNames  = 4096 // bytes of the names that lead to a value
+)
 
 // paging are the parameters that an operation which the contract does not know may
 // have: they name nothing.
@@ -112,10 +118,13 @@ func plainPath(property string) string {
 	return plainName(strings.ReplaceAll(property, "[]", ""))
 }
 
+// separates tells what stands between the parameters of a query, for one reader or another.
+func separates(c rune) bool { return c == '&' || c == ';' }
+
 // leavesOf takes a query and a body apart.
 func leavesOf(query string, body []byte) ([]leaf, error) {
 	var out []leaf
-	for pair := range strings.FieldsFuncSeq(query, func(c rune) bool { return c == '&' || c == ';' }) {
+	for pair := range strings.FieldsFuncSeq(query, separates) {
 		name, value, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(name)
 		if err == nil {
@@ -145,24 +154,30 @@ func leavesOf(query string, body []byte) ([]leaf, error) {
 func bodyLeaves(out []leaf, body []byte) ([]leaf, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
-	var walk func(names []string) error
-	walk = func(names []string) error {
+	var walk func(names []string, levels, length int) error
+	walk = func(names []string, levels, length int) error {
 		token, err := d.Token()
 		if err != nil {
 			return errors.New("the body is not JSON")
 		}
 		switch v := token.(type) {
 		case json.Delim:
+			if levels == mostLevels {
+				return fmt.Errorf("the body has more than %d objects and lists inside each other", mostLevels)
+			}
 			for d.More() {
-				inner := names
+				inner, length := names, length
 				if v == '{' {
 					key, err := d.Token()
 					if err != nil {
 						return errors.New("the body is not JSON")
 					}
+					if length += len(key.(string)); length > mostNames {
+						return fmt.Errorf("the names in the body that lead to a value have more than %d bytes", mostNames)
+					}
 					inner = append(names[:len(names):len(names)], plainName(key.(string)))
 				}
-				if err := walk(inner); err != nil {
+				if err := walk(inner, levels+1, length); err != nil {
 					return err
 				}
 			}
@@ -182,7 +197,7 @@ func bodyLeaves(out []leaf, body []byte) ([]leaf, error) {
 		out = append(out, leaf{names, fmt.Sprint(token)})
 		return nil
 	}
-	if err := walk(nil); err != nil {
+	if err := walk(nil, 0, 0); err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

@@ -113,6 +113,28 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestWhatIsLookedAtIsBounded: a body that nobody can read is refused before it costs
+// the stack of the process, or a copy of long names for each of its values.
+func TestWhatIsLookedAtIsBounded(t *testing.T) {
+	t.Parallel()
+	op := loaded(t).Operation("updateNetwork").Operation
+	name := strings.Repeat("n", mostNames)
+	for body, wrong := range map[string]string{
+		strings.Repeat("[", 4<<20):                                            "inside each other",
+		strings.Repeat(`{"a":`, 800<<10):                                      "inside each other",
+		strings.Repeat("[", mostLevels+1) + strings.Repeat("]", mostLevels+1): "inside each other",
+		strings.Repeat("[", mostLevels) + strings.Repeat("]", mostLevels):     "",
+		`{"` + name + `":1}`:                                                  "",
+		`{"` + name + `":{"n":1}}`:                                            "names",
+		`{"a":[` + strings.Repeat("1,", mostLeaves) + `1]}`:                   "values",
+	} {
+		_, err := targets(op, true, "", []byte(body))
+		if f := fault.As(err); wrong == "" && err != nil || wrong != "" && (f == nil || f.Reason != "NAMES_NOT_CHECKED" || !strings.Contains(f.Detail, wrong)) {
+			t.Errorf("%.20s..., %d bytes: %v; want %q", body, len(body), err, wrong)
+		}
+	}
+}
+
 func FuzzTargets(f *testing.F) {
 	f.Add("organizationId=2&a[b][]=c", `{"actions":[{"resource":"/networks/N_1/vlans","operation":"create","body":{"organizationId":"2"}}]}`)
 	f.Add("%5B%5D=&;=", `[[[null]]] `)
