@@ -106,7 +106,7 @@ func (c *Client) take(ctx, inner context.Context, a *Result, m *mask, u *url.URL
 		a.unread(ctx, inner, err)
 	case a.Outcome == fault.OK:
 		a.Body = body
-		a.Links = linkHeader(resp.Header["Link"])
+		a.Links = m.text(linkHeader(resp.Header["Link"]))
 		next, prev := links(resp.Header["Link"])
 		if next != "" {
 			a.Next = c.hosts.link(u, m.text(next)).masked(m)

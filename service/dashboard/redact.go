@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html"
 	"net/url"
 	"slices"
@@ -29,8 +30,9 @@ type mask struct {
 // stands in any text. The vendor's keys have 40; a short one is of a sandbox.
 const shortest = 4
 
-// newMask makes the forms of a secret: as it is, escaped for a URL, for JSON, HTML
-// and Go's %q, in hexadecimal, and in base64, where it begins at any of three
+// newMask makes the forms of a secret: as it is, escaped for a URL (as far as it needs
+// it, and whole), for JSON, HTML and Go's %q, in hexadecimal, and in base64, where it
+// begins at any of three
 // offsets: "Bearer key" and "user:key" are encoded as a whole.
 func newMask(secret string) *mask {
 	if len(secret) < shortest {
@@ -47,6 +49,7 @@ func newMask(secret string) *mask {
 	for _, form := range []string{
 		secret, escaped, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
 		strings.Trim(strconv.Quote(secret), `"`), hex.EncodeToString([]byte(secret)),
+		percent(secret),
 	} {
 		add(form)
 	}
@@ -61,6 +64,15 @@ func newMask(secret string) *mask {
 		m.bare = append(m.bare, []byte(form))
 	}
 	return m
+}
+
+// percent is a text with every byte escaped, as some write a URL.
+func percent(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		fmt.Fprintf(&b, "%%%02x", text[i])
+	}
+	return b.String()
 }
 
 // lower is s with its ASCII letters in lower case, byte for byte.

@@ -33,6 +33,7 @@ func echoes(secret string) map[string]string {
 		"in capitals":      strings.ToUpper("authorization=bearer " + secret),
 		"in small letters": strings.ToLower(secret),
 		"in a query":       "key=" + url.QueryEscape(secret) + "&x",
+		"escaped whole":    "key=" + percent(secret),
 		"in a path":        "/" + url.PathEscape(secret) + "/x",
 		"in JSON":          strings.ReplaceAll(string(quoted[1:len(quoted)-1]), "/", `\/`),
 		"in JSON, escaped": unicode(secret),
@@ -117,7 +118,7 @@ func TestSecretsThatComeBack(t *testing.T) {
 
 // shownOf is all of an answer that goes on.
 func shownOf(a *Result) string {
-	s := fmt.Sprintf("%q %q %q %v %q", a.Messages, a.RequestID, a.Refusal, a.Err, a.Describe())
+	s := fmt.Sprintf("%q %q %q %v %q %q", a.Messages, a.RequestID, a.Refusal, a.Err, a.Describe(), a.Links)
 	for _, l := range []*Link{a.Next, a.Prev} {
 		if l != nil {
 			s += fmt.Sprintf(" %+v", *l)
