@@ -120,6 +120,19 @@ func TestFaultDelays(t *testing.T) {
 	}
 }
 
+// TestFaultsSayHowOften the Dashboard was asked.
+func TestFaultsSayHowOften(t *testing.T) {
+	t.Parallel()
+	a := &dashboard.Result{Outcome: fault.ServerError, Status: 500}
+	f := failure{call: &judgedCalls[0].call, answer: a}
+	for _, want := range []string{"in 1 attempt;", "in 2 attempts;", "in 3 attempts;"} {
+		f.history.add("x", a)
+		if got := faultOf(f).Detail; !strings.Contains(got, want) {
+			t.Errorf("%q; want %q", got, want)
+		}
+	}
+}
+
 // A call that ran out of time says so, unless it is a write that may have been executed.
 func TestFaultAtTheDeadline(t *testing.T) {
 	t.Parallel()

@@ -32,8 +32,7 @@ const shortest = 4
 
 // newMask makes the forms of a secret: as it is, escaped for a URL (as far as it needs
 // it, and whole), for JSON, HTML and Go's %q, in hexadecimal, and in base64, where it
-// begins at any of three
-// offsets: "Bearer key" and "user:key" are encoded as a whole.
+// begins at any of three offsets: "Bearer key" and "user:key" are encoded as a whole.
 func newMask(secret string) *mask {
 	if len(secret) < shortest {
 		return nil

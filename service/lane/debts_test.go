@@ -1,11 +1,13 @@
 package lane
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // TestASlotGivenBackPaysADebt: the debt takes the organization's part, and the address
@@ -56,6 +58,40 @@ func TestDebtsPayTheOrganizationAlone(t *testing.T) {
 		pause(t.Context(), time.Second)
 		if o, a := ls.Budget("1"), ls.Budget(""); o.Tokens < 5.9 || o.Tokens > 6.1 || a.Tokens < a.Burst-1e-6 {
 			t.Errorf("the organization has %.2f tokens, the address %.2f of %v", o.Tokens, a.Tokens, a.Burst)
+		}
+	})
+}
+
+// TestWhoLeavesLastEndsThePulling at that moment: the goroutine, and what the
+// scheduler was told of those who waited, do not stay until the next slot is due.
+func TestWhoLeavesLastEndsThePulling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) { c.Rate, c.Burst = 0.01, 1 })
+		var first, second Slot
+		for _, s := range []*Slot{&first, &second} {
+			ls.Assign(s, Payer{Organization: "1"})
+		}
+		if f := first.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+			t.Fatal(f)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan *fault.Error)
+		go func() { done <- second.Acquire(ctx, ask("a", ratelimit.Normal)) }()
+		synctest.Wait()
+		l := ls.organization("1")
+		pulling := func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.driving
+		}
+		if !pulling() {
+			t.Fatal("nobody pulls while a call waits")
+		}
+		leave()
+		<-done
+		synctest.Wait()
+		if pulling() {
+			t.Error("somebody still pulls, and nobody waits")
 		}
 	})
 }
