@@ -294,7 +294,7 @@ func compareSent(t *testing.T, p *Plan, m *contract.Method, doc []byte, fields *
 	wire = withParameters(t, p, m.Descriptor.Input(), wire)
 	r, err := p.Request(wire)
 	if err != nil {
-		// An empty object in the place of a list is sent as it came, and lacks what its elements have to have.
+		// An empty object is sent as it came, and lacks what it has to have.
 		// No body at all, where the body is a list, is refused as well.
 		if want != nil && refRequired(m.Operation, said(want)) == nil && refRequired(m.Operation, want) == nil {
 			t.Errorf("%s: %v\n%s", p.operation, err, doc)

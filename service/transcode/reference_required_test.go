@@ -41,9 +41,7 @@ func refHas(value any, steps []string) bool {
 	switch {
 	case len(steps) == 0:
 		return true
-	case isList && steps[0] != "[]": // an element that is a list itself
-		return !slices.ContainsFunc(list, func(v any) bool { return !refHas(v, steps) })
-	case isList:
+	case isList && steps[0] == "[]":
 		return !slices.ContainsFunc(list, func(v any) bool { return !refHas(v, steps[1:]) })
 	case isObject && steps[0] == "*":
 		for _, v := range object {
@@ -51,9 +49,7 @@ func refHas(value any, steps []string) bool {
 				return false
 			}
 		}
-	case isObject && steps[0] == "[]":
-		return refHas(value, steps[1:])
-	case isObject:
+	case isObject && steps[0] != "[]": // an object for a list is sent as it came
 		v, there := object[steps[0]]
 		return there && refHas(v, steps[1:]) || !there && len(steps) > 1
 	}

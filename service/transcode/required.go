@@ -13,8 +13,9 @@ type requirement struct {
 	key, name string
 	// must: the property has to be there.
 	must bool
-	// values: the place is a map, whose values are the objects.
-	values bool
+	// list: the place is a list, whose elements are the objects; values: it is a map,
+	// whose values are.
+	list, values bool
 	// inside is required of the object here, or of each element or value.
 	inside []requirement
 }
@@ -35,7 +36,7 @@ func (p *Plan) require(path string) error {
 		}
 		key, isList := strings.CutSuffix(part, "[]")
 		if key == "" && i == 0 && isList && p.whole >= 0 { // the body itself is the list
-			m = p.request.fields[p.whole].message
+			at.list, m = true, p.request.fields[p.whole].message
 			continue
 		}
 		f := -1
@@ -53,6 +54,7 @@ func (p *Plan) require(path string) error {
 			at.inside = append(at.inside, requirement{key: key, name: m.fields[f].name})
 		}
 		at, m = &at.inside[n], m.fields[f].message
+		at.list = at.list || isList
 	}
 	at.must = true
 	return nil
@@ -60,11 +62,7 @@ func (p *Plan) require(path string) error {
 
 // complete refuses a body without a list that the document requires.
 func (p *Plan) complete(w *writer) bool {
-	body := byte('{')
-	if p.whole >= 0 {
-		body = '['
-	}
-	if len(p.required.inside) == 0 || w.out[0] != body { // or an additional property is the whole body
+	if len(p.required.inside) == 0 {
 		return true
 	}
 	r := reader{src: w.out, depth: -maxDepth} // what the writer has made is never too deep
@@ -87,13 +85,13 @@ func (r *reader) missing(need *requirement, i int) (next int, path string) {
 	if len(need.inside) == 0 {
 		return r.skip(i), ""
 	}
-	switch r.byteAt(i) {
-	case '[':
+	switch c := r.byteAt(i); {
+	case need.list && c == '[':
 		return r.missingElement(need, i+1)
-	case '{':
+	case !need.list && c == '{':
 		return r.missingMember(need, i+1)
 	}
-	return r.skip(i), "" // null, or what additional properties have put there
+	return r.skip(i), "" // null, or what additional properties have put there, as it came
 }
 
 // missingElement looks through a list, from behind its bracket.
@@ -102,7 +100,9 @@ func (r *reader) missingElement(need *requirement, i int) (next int, path string
 		return i + 1, ""
 	}
 	for n, more := 0, true; more; n++ {
-		if i, path = r.missing(need, i); path != "" {
+		if r.byteAt(i) != '{' {
+			i = r.skip(i)
+		} else if i, path = r.missingMember(need, i+1); path != "" {
 			return i, joined("["+strconv.Itoa(n)+"]", path)
 		}
 		i, more = r.more(i, ']')
