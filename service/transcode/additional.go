@@ -110,7 +110,7 @@ func (w *writer) hidden(m *message, f *field, b, wire []byte, i int, part *mask)
 		return -1
 	}
 	p, _ := payload(wire, at)
-	if !w.properties(p, func(key []byte) string { return m.holds(key, b, part) }) {
+	if !w.properties(p, func(key []byte) string { return m.holds(key, b, part) }) || w.bound > 0 && len(w.out) > w.bound && !w.tooLong() {
 		w.in(f.name)
 		return -1
 	}
