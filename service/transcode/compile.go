@@ -82,6 +82,7 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 	if p.root != nil && p.root.shape == list { // the rows, by whatever name an object has them
 		p.rows = p.root
 	}
+	p.collects = p.root == nil && p.rows != nil && p.page != 0 && op.GetVerb() == apiv1.Verb_VERB_GET && m.byKey([]byte("errors")) < 0
 	p.both = p.root != nil && p.root.key == hiddenKey && p.root.shape == single && (p.root.kind == kindStruct || p.root.kind == kindValue) &&
 		slices.ContainsFunc(m.fields, func(f field) bool { return f.key != hiddenKey })
 	p.properties = p.root == nil || p.root.shape == list || p.both

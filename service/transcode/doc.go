@@ -70,6 +70,7 @@
 //	an odd property in an element of a list                       | kept in that element
 //	an object as document where a list is                         | its items are the rows; the rest is kept; additional_properties is there
 //	  (with errors and no items: a fault of its own, never rows)  |
+//	  (the same in a read of an object with items)                |
 //	a list as document where an object with items is              | converted: it is items; additional_properties is there
 //	any other document of another kind                            | kept: an object's properties; anything else, and null, as _json
 //	a document that one field had before it was described         | in that field, too, where it fits

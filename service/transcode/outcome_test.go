@@ -28,7 +28,7 @@ type outcome struct {
 
 type outcomeDoc struct {
 	doc   string
-	want  string // the message as prototext; "malformed" for a fault
+	want  string // the message as prototext; "malformed" for a fault, and "errors: ..." for one with errors
 	drift string // drifts, with commas between them
 }
 
@@ -113,7 +113,14 @@ func responseOutcomes() []outcome {
 		{line: "an object as document where a list is", id: "getThings", docs: []outcomeDoc{
 			{`{"items":[{"name":"a"}],"meta":{"total":1}}`, `items{name:"a"} additional_properties{` + member("meta", `struct_value{`+member("total", "number_value:1")+`}`) + `}`, "meta unknown_field,$ converted"},
 			{`{"name":"a"}`, `additional_properties{` + member("name", `string_value:"a"`) + `}`, "name unknown_field,$ left_out"}, {`{}`, `additional_properties{}`, "$ left_out"}, {`{"items":[{}]}`, `items{} additional_properties{}`, "$ converted"},
+			{`{"errors":["a",{"b":1}]}`, `errors: a,{"b":1}`, "errors unknown_field,$ left_out"}, {`{"errors":["a"],"items":null}`, `errors: a`, "errors unknown_field,$ left_out"},
+			{`{"errors":"a"}`, `errors: a`, "errors unknown_field,$ left_out"}, {`{"errors":{"base":["a"]},"meta":1}`, `errors: {"base":["a"]}`, "errors unknown_field,meta unknown_field,$ left_out"},
+			{`{"errors":""}`, `additional_properties{` + member("errors", `string_value:""`) + `}`, "errors unknown_field,$ left_out"}, {`{"errors":{}}`, `additional_properties{` + member("errors", `struct_value{}`) + `}`, "errors unknown_field,$ left_out"},
 			{`{"errors":[]}`, `additional_properties{` + member("errors", "list_value{}") + `}`, "errors unknown_field,$ left_out"}, {`{"errors":["a"],"items":[{}]}`, `items{} additional_properties{` + member("errors", `list_value{values{string_value:"a"}}`) + `}`, "errors unknown_field,$ converted"}}},
+		{line: "an object as document where a list is", id: "getShelf", docs: []outcomeDoc{
+			{`{"errors":["a"]}`, "errors: a", "errors unknown_field"}, {`{"errors":["a"],"meta":{"total":0}}`, "errors: a", "errors unknown_field"},
+			{`{"errors":["a"],"items":[{}]}`, `items{} additional_properties{` + member("errors", `list_value{values{string_value:"a"}}`) + `}`, "errors unknown_field"},
+			{`{"errors":["a"],"items":[]}`, `additional_properties{` + member("errors", `list_value{values{string_value:"a"}}`) + `}`, "errors unknown_field"}, {`{"error":"a"}`, `additional_properties{` + member("error", `string_value:"a"`) + `}`, "error unknown_field"}}},
 		{line: "a list as document where an object with items is", id: "getShelf", docs: []outcomeDoc{{`[{"name":"a"},{}]`, `items{name:"a"} items{} additional_properties{}`, "$ converted"}}},
 		{line: "any other document of another kind", docs: []outcomeDoc{whole(`[1]`, `list_value{values{number_value:1}}`), whole(`"x"`, `string_value:"x"`), whole(`null`, `null_value:0`), whole(`false`, `bool_value:false`)}},
 		{line: "any other document of another kind", id: "getTable", docs: []outcomeDoc{{`{"a":{"id":"b"},"c":1}`, `additional_properties{` + member("a", `struct_value{`+member("id", `string_value:"b"`)+`}`) + member("c", "number_value:1") + `}`, "entries.* left_out"}, {`[]`, `additional_properties{` + member("_json", "list_value{}") + `}`, "entries left_out"}}},
@@ -163,6 +170,15 @@ func TestResponseOutcomes(t *testing.T) {
 			if d.want == "malformed" {
 				if f := fault.As(err); f == nil || f.Kind != fault.Malformed || !strings.Contains(f.Detail, " at byte ") {
 					t.Errorf("%s: %.80q: %v", o.line, d.doc, err)
+				}
+				continue
+			}
+			if want, is := strings.CutPrefix(d.want, "errors: "); is {
+				if f := fault.As(err); f == nil || f.Reason != "ANSWERED_WITH_ERRORS" || strings.Join(f.Messages, ",") != want {
+					t.Errorf("%s: %.80q: %v", o.line, d.doc, err)
+				}
+				if all := strings.Join(drifts, ","); all != d.drift {
+					t.Errorf("%s: %.80q drifts %q, want %q", o.line, d.doc, all, d.drift)
 				}
 				continue
 			}

@@ -38,6 +38,8 @@ type Plan struct {
 	root *field
 	// rows is the list named items, of a response with or without a root.
 	rows *field
+	// collects: a read of rows in an object, which has no errors of its own.
+	collects bool
 	// properties: a document that is an object is read into the response's fields,
 	// as there is no root, or the root is a list, or both is set.
 	properties bool

@@ -135,6 +135,9 @@ func requestRows() []requestRow {
 		{id: "replaceParts", text: `{"additionalProperties":{"rules":[{}]}}`, path: "/parts", body: `{"rules":[{}]}`},
 		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"inners":[{}],"additionalProperties":{"inners":1}}]}`, refused: "rules[0].additional_properties[inners]"},
 		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"additionalProperties":{"inners":[]}},{}]}`, refused: "rules[1].inners", says: `name "rules.1.inners" in empty_fields`},
+		{id: "updatePolicies", text: `{"mixed":[],"additionalProperties":{"rules":{"items":[]},"part":[{}],"slots":[{"k":{}}]}}`, path: "/policies", body: `{"mixed":[],"part":[{}],"rules":{"items":[]},"slots":[{"k":{}}]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"additionalProperties":{"rules":[[{}],1]}}`, path: "/policies", body: `{"mixed":[],"rules":[[{}],1]}`},
+		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"additionalProperties":{"inners":{"0":{}}}}]}`, path: "/policies", body: `{"rules":[{"inners":{"0":{}}}],"mixed":[]}`},
 		{id: "updatePolicies", text: `{"mixed":[],"rules":[{},{}],"emptyFields":"rules.*.inners"}`, path: "/policies", body: `{"rules":[{"inners":[]},{"inners":[]}],"mixed":[]}`},
 		{id: "updatePolicies", text: `{"mixed":[],"rules":[{"inners":[{"id":"]}\"","named":{"a":{}}},{}]}]}`, refused: "rules[0].inners[1].named", says: `"rules.0.inners.1.named"`},
 		{id: "updatePolicies", text: `{"mixed":[[{}]],"slots":{"a\"b":{}},"emptyFields":"rules"}`, refused: `slots[a"b].inners`, says: "empty_fields"},
@@ -209,6 +212,8 @@ func requestRows() []requestRow {
 		{id: "getThings", text: `{"organizationId":"1","interfaces":[{"name":"n","additionalProperties":{}}]}`, refused: "interfaces[0].additional_properties", says: "BrokerService.Call"},
 		requestRow{id: "updateThing", text: `{` + path + `}`, extra: bytesField(2047, string(bytesField(1, "\x0a\x01k\x12"+string(protowire.AppendBytes(nil, bytesField(3, strings.Repeat("\x01", 3<<20))))))),
 			refused: "additional_properties", says: "longer than 16777216"}.shows("a body of more than 16 MiB"),
+		{id: "updateThing", text: `{` + path + `}`, extra: bytesField(11, string(bytesField(2047, string(bytesField(1, "\x0a\x01k\x12"+string(protowire.AppendBytes(nil, bytesField(3, strings.Repeat("\x01", 3<<20))))))))),
+			refused: "part.additional_properties", says: "longer than 16777216"},
 		{id: "updateThing", text: `{` + path + `}`, extra: bytesField(4, strings.Repeat("\x01", 3<<20)), refused: "-", says: "longer than 16777216"},
 		// Retired fields, and one whose property has gone from the document.
 		requestRow{id: "updateThing", text: `{` + path + `,"size":"5","since":"6","gone":"g","part":{"weight":"7"}}`, path: "/networks/N_1/things/5", query: "since=6", body: `{"part":{"weight":7},"size":5,"gone":"g"}`}.shows("a retired field"),

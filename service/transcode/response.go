@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -68,17 +69,22 @@ func (p *Plan) answeredWithErrors(r *reader) error {
 }
 
 // errorsOf gives the errors of a document that is an object with errors and no
-// items; nil when it is another one.
+// items; nil when it is another one. Mostly they are a list of texts; one text, or
+// an object of them, says no less that there is no list.
 func errorsOf(doc []byte) []string {
-	var answer struct {
-		Errors []json.RawMessage
-		Items  json.RawMessage
-	}
-	if err := json.Unmarshal(doc, &answer); err != nil || answer.Items != nil {
+	var answer struct{ Errors, Items json.RawMessage }
+	if err := json.Unmarshal(doc, &answer); err != nil || len(answer.Items) > 0 && string(answer.Items) != "null" {
 		return nil
 	}
+	var list []json.RawMessage
+	var object map[string]json.RawMessage
+	switch one := answer.Errors; {
+	case json.Unmarshal(one, &list) == nil:
+	case json.Unmarshal(one, &object) == nil && len(object) > 0, len(one) > 0 && one[0] == '"' && string(one) != `""`:
+		list = []json.RawMessage{one}
+	}
 	var all []string
-	for _, one := range answer.Errors[:min(len(answer.Errors), maxErrors)] {
+	for _, one := range list[:min(len(list), maxErrors)] {
 		text := string(one)
 		if s := ""; json.Unmarshal(one, &s) == nil {
 			text = s
@@ -87,6 +93,9 @@ func errorsOf(doc []byte) []string {
 	}
 	return all
 }
+
+// errorsKey is the key of the Dashboard's own errors.
+const errorsKey = `"errors"`
 
 // maxErrors bounds the Dashboard's messages that a fault repeats.
 const maxErrors = 16
@@ -150,6 +159,8 @@ func (r *reader) root(p *Plan, i int) int {
 			r.beside(p.root)
 		case p.root != nil:
 			r.otherForm(p, start)
+			r.errors = errorsOf(r.src)
+		case p.collects && !hasField(r.dst[start:], p.rows.number) && bytes.Contains(r.src, []byte(errorsKey)):
 			r.errors = errorsOf(r.src)
 		}
 		return next
