@@ -436,14 +436,3 @@ func TestAfterCloseNothingBegins(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
-func FuzzCanonical(f *testing.F) {
-	f.Add([]byte(`{"b":1,"a":[1e400,{"x":null}]}`))
-	f.Add([]byte(`{"a":1}{`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		once := canonical(body)
-		if again := canonical(once); string(again) != string(once) {
-			t.Errorf("%q gives %q and then %q", body, once, again)
-		}
-	})
-}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -79,7 +80,8 @@ func (w *Write) key(content digest) digest {
 }
 
 // canonical gives JSON with its keys in order, its numbers as they were written and
-// no white space; what is no JSON as it is.
+// no white space; as it is, what is no JSON, and what readers of JSON take for
+// different things: a name that stands twice, a character that is none.
 func canonical(body []byte) []byte {
 	if len(body) == 0 {
 		return nil
@@ -90,12 +92,37 @@ func canonical(body []byte) []byte {
 	if d.Decode(&v) != nil {
 		return body
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); err != io.EOF || !namesDiffer(json.NewDecoder(bytes.NewReader(body))) {
 		return body
 	}
 	out, err := json.Marshal(v)
-	if err != nil {
+	if err != nil || bytes.ContainsRune(out, utf8.RuneError) {
 		return body
 	}
 	return out
+}
+
+// namesDiffer tells whether the names in each object of a JSON value differ. The value
+// has been decoded once: it is JSON, and not too deep.
+func namesDiffer(d *json.Decoder) bool {
+	token, _ := d.Token()
+	if token != json.Delim('{') && token != json.Delim('[') {
+		return true
+	}
+	names := make(map[string]bool)
+	for d.More() {
+		if token == json.Delim('{') {
+			name, _ := d.Token()
+			if text, ok := name.(string); !ok || names[text] {
+				return false
+			} else {
+				names[text] = true
+			}
+		}
+		if !namesDiffer(d) {
+			return false
+		}
+	}
+	_, err := d.Token()
+	return err == nil
 }
