@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -146,18 +144,23 @@ type request struct {
 func (h *Handler) fail(q *request, f *fault.Error) error {
 	status := statusOf(f)
 	err := writeFault(q.w, status, f)
+	h.tell(q, f, status)
+	return err
+}
+
+// tell counts a failure, and writes it into the log.
+func (h *Handler) tell(q *request, f *fault.Error, status int) {
 	took := time.Since(q.began)
 	h.config.Observe(status, f.ReasonCode(), took)
 	write, skipped := h.failures.Admits(f.Kind, time.Now())
 	if !write {
-		return err
+		return
 	}
 	attrs := []any{"method", q.r.Method, "operation", cmp.Or(f.Operation, q.operation), "status", status, "reason", f.ReasonCode(), "took_ms", took.Milliseconds(), "caller", q.caller}
 	if skipped > 0 {
 		attrs = append(attrs, "skipped_before", skipped)
 	}
 	h.config.Log.Log(q.r.Context(), f.Kind.Level(), "call failed", append(attrs, f.LogAttrs()...)...)
-	return err
 }
 
 // recover ends a request that met a bug. Nothing that is known says whether a write
@@ -196,11 +199,15 @@ func (h *Handler) serve(q *request) *fault.Error {
 		return f
 	}
 	defer leave()
+	name, f := nameOf(r.Header)
+	if f != nil {
+		return f
+	}
 	body, f := h.readBody(w.ResponseWriter, r)
 	if f != nil {
 		return f
 	}
-	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner, Name: r.Header.Get(headerIdempotencyKey)}
+	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner, Name: name}
 	ask, err := question(caller, route, t.query, body, ownKey)
 	if err != nil {
 		return named(faultOf(err), call)
@@ -211,14 +218,14 @@ func (h *Handler) serve(q *request) *fault.Error {
 	}
 	permit.Allow(call)
 	if call.Operation.GetVerb() == apiv1.Verb_VERB_GET {
-		answer, f := h.read(r, call)
+		answer, f := h.read(q, call)
 		if f != nil {
 			return named(f, call)
 		}
 		f, _ = h.reply(q, t, call, answer) // the client may have left
 		return f
 	}
-	result, f := h.write(r, call)
+	result, f := h.write(q, call)
 	if result == nil {
 		return named(f, call)
 	}
@@ -311,51 +318,17 @@ func (h *Handler) target(r *http.Request) (target, error) {
 	return parseTarget(uri, ours)
 }
 
-// bodyBytes is how much of a request's body may come to be held.
-func (h *Handler) bodyBytes(r *http.Request) int64 {
-	if most := int64(h.config.MaxRequestBytes); r.ContentLength < 0 || r.ContentLength > most {
-		return most
-	}
-	return r.ContentLength
-}
-
-// readBody takes the body of a request, bounded.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
-	if v := r.Header.Get("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
-		return nil, fault.Bad("Content-Encoding", "the body is encoded; send it plain; nothing was sent")
-	}
-	if r.Header.Get("Upgrade") != "" {
-		return nil, fault.Bad("Upgrade", "this API knows no other protocol; nothing was sent")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(h.config.MaxRequestBytes)))
-	if err == nil {
-		// A deadline that outlived the body would look like a client that has left.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	}
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, &fault.Error{Kind: fault.BadRequest, Reason: reasonTooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes; nothing was sent", h.config.MaxRequestBytes)}
-	case err != nil:
-		return nil, &fault.Error{Kind: fault.Cancelled, Detail: "the body did not arrive whole; nothing was sent", Cause: err}
-	case len(body) > 0 && r.Method == http.MethodGet:
-		return nil, fault.Bad("body", "a GET takes no body; nothing was sent")
-	case len(body) == 0:
-		return nil, nil
-	}
-	return body, nil
-}
-
-// waits is how long a client waits for an answer, and how long a call has.
-func (h *Handler) waits(r *http.Request, call *broker.Call) (wait, deadline time.Duration) {
+// waits is until when a client waits for an answer, and how long a call has. The client
+// has begun to wait before its body was here.
+func (h *Handler) waits(q *request, call *broker.Call) (until time.Time, deadline time.Duration) {
 	deadline = cmp.Or(call.Deadline, usualDeadline)
-	return min(deadline, patience(h.agents, r.UserAgent(), deadline)), deadline
+	return q.began.Add(min(deadline, patience(h.agents, q.r.UserAgent(), deadline))), deadline
 }
 
 // read makes a read within the client's patience.
-func (h *Handler) read(r *http.Request, call *broker.Call) (*broker.Answer, *fault.Error) {
-	wait, _ := h.waits(r, call)
-	ctx, cancel := context.WithTimeout(r.Context(), wait)
+func (h *Handler) read(q *request, call *broker.Call) (*broker.Answer, *fault.Error) {
+	until, _ := h.waits(q, call)
+	ctx, cancel := context.WithDeadline(q.r.Context(), until)
 	defer cancel()
 	answer, err := h.config.Broker.Do(ctx, call)
 	return answer, faultOf(err)
@@ -363,9 +336,9 @@ func (h *Handler) read(r *http.Request, call *broker.Call) (*broker.Answer, *fau
 
 // write makes a write so that it goes on when the client has given up. Without a
 // result the fault is no outcome of it.
-func (h *Handler) write(r *http.Request, call *broker.Call) (*outcome.Result, *fault.Error) {
-	wait, deadline := h.waits(r, call)
-	ctx, cancel := context.WithTimeout(r.Context(), wait)
+func (h *Handler) write(q *request, call *broker.Call) (*outcome.Result, *fault.Error) {
+	until, deadline := h.waits(q, call)
+	ctx, cancel := context.WithDeadline(q.r.Context(), until)
 	defer cancel()
 	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
 		Caller: call.Caller, Operation: call.Operation.GetId(), Name: call.Name,
@@ -376,6 +349,17 @@ func (h *Handler) write(r *http.Request, call *broker.Call) (*outcome.Result, *f
 
 // headerIdempotencyKey names a write. It is never sent to the Dashboard.
 const headerIdempotencyKey = "Idempotency-Key"
+
+// nameOf gives the name of a write; empty where it has none.
+func nameOf(header http.Header) (string, *fault.Error) {
+	name := header.Get(headerIdempotencyKey)
+	for _, other := range header.Values(headerIdempotencyKey) {
+		if other != name {
+			return "", fault.Bad(headerIdempotencyKey, "the request has two names that differ; send one; nothing was sent")
+		}
+	}
+	return name, nil
+}
 
 // answer writes what came, as it came.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, t target, a *broker.Answer) error {

@@ -151,3 +151,50 @@ func TestSlowReaders(t *testing.T) {
 		_ = here.Close()
 	})
 }
+
+// TestPatienceBeginsWithTheRequest: a client waits from when it began to send, also while
+// its body is on the way. It is answered before it gives up.
+func TestPatienceBeginsWithTheRequest(t *testing.T) {
+	never := func() (*broker.Answer, error) {
+		time.Sleep(time.Minute) // in synthetic time
+		return nil, errors.New("too late")
+	}
+	inMemory(t, never, func(t *testing.T, dial func() net.Conn) {
+		here := dial()
+		began := time.Now()
+		_, _ = io.WriteString(here, "POST /api/v1/organizations HTTP/1.1\r\nHost: x\r\nUser-Agent: MerakiTerraform/1.0 Cisco\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{")
+		time.Sleep(4 * time.Second)
+		_, _ = io.WriteString(here, "}")
+		resp, err := http.ReadResponse(bufio.NewReader(here), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); resp.StatusCode != 429 || took >= 5*time.Second {
+			t.Errorf("%d after %v", resp.StatusCode, took)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = here.Close()
+		time.Sleep(time.Minute) // until the write has ended
+	})
+}
+
+// TestALargeBodyThatIsSlow: its client is told that it is too large, not to come back.
+func TestALargeBodyThatIsSlow(t *testing.T) {
+	none := func() (*broker.Answer, error) {
+		t.Error("a call has reached the broker")
+		return nil, errors.New("no call may come here")
+	}
+	inMemory(t, none, func(t *testing.T, dial func() net.Conn) {
+		here := dial()
+		_, _ = io.WriteString(here, "POST /api/v1/organizations HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n{")
+		resp, err := http.ReadResponse(bufio.NewReader(here), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Error(resp.StatusCode)
+		}
+		_, _ = io.Copy(io.Discard, here) // until the other side closes
+		_ = here.Close()
+	})
+}
