@@ -6,11 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // Listen lets the connections of a listener be watched for what becomes of the answers
@@ -40,6 +43,8 @@ const (
 // nothing: a client that has given up may have left just before.
 type connection struct {
 	net.Conn
+	// refused is told of a request that net/http has refused.
+	refused func(*fault.Error, int)
 
 	// writing is held while bytes are written, so that what is asked about the socket
 	// is asked before or after them.
@@ -84,6 +89,14 @@ func (c *connection) Read(p []byte) (int, error) {
 func (c *connection) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if answer, f, status := refusal(p); answer != nil {
+		if c.refused != nil {
+			c.refused(f, status)
+		}
+		n, err := c.Conn.Write(answer)
+		c.sent.Add(int64(n))
+		return len(p), err
+	}
 	n, err := c.Conn.Write(p)
 	c.sent.Add(int64(n))
 	return n, err
@@ -187,11 +200,12 @@ func (c *connection) look() {
 type connectionKey struct{}
 
 // withConnection has the connection in the context of its requests.
-func withConnection(ctx context.Context, c net.Conn) context.Context {
+func (h *Handler) withConnection(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
 	if c, ok := c.(*connection); ok {
+		c.refused = func(f *fault.Error, status int) { h.tell(&request{r: new(http.Request), began: time.Now()}, f, status) }
 		return context.WithValue(ctx, connectionKey{}, c)
 	}
 	return ctx

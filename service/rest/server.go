@@ -19,7 +19,7 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 	return &http.Server{
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused as every other method
 		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
-		ConnContext:       withConnection,
+		ConnContext:       h.withConnection,
 		ReadHeaderTimeout: 10 * time.Second,
 		WriteTimeout:      longestCall + readTime,
 		IdleTimeout:       2 * time.Minute,
