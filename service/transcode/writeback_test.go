@@ -3,6 +3,7 @@ package transcode
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -73,6 +74,12 @@ func TestWriteBack(t *testing.T) {
 			continue // no resource, or one that is a list
 		}
 		pairs++
+		for i := range put.plan.request.fields {
+			name := put.plan.request.fields[i].name
+			if put.plan.bindings[i].location == inBody && get.method.Output().Fields().ByName(protoreflect.Name(name)) == nil && !ofRow(get, name) {
+				t.Errorf("%s: %s can be written and is no part of the resource", put.op.GetId(), name)
+			}
+		}
 		written := dynamicpb.NewMessage(get.method.Output())
 		r.message(written, 0)
 		wire, err := proto.Marshal(written)
@@ -106,6 +113,12 @@ func TestWriteBack(t *testing.T) {
 	if pairs < 140 {
 		t.Errorf("%d resources are too few", pairs)
 	}
+}
+
+// ofRow tells a field of the rows of a collection.
+func ofRow(get *corner, name string) bool {
+	rows := get.plan.rows
+	return rows != nil && rows.message != nil && slices.ContainsFunc(rows.message.fields, func(f field) bool { return f.name == name })
 }
 
 // checkWriteBack compares what is sent with what was read.
