@@ -42,8 +42,10 @@ type shelf struct {
 	grouped map[string]bool
 	// meta is what the collections have beside their rows.
 	meta *Resource
-	// rows are the rows of the collections by path.
+	// rows are the rows of the collections by path, and reads tells the paths on which
+	// they are read with a GET, as items of an object.
 	rows  map[string]*Type
+	reads map[string]bool
 	taken map[string]bool // lower case: file systems and languages that ignore case exist
 }
 
@@ -51,7 +53,7 @@ type shelf struct {
 func (b *builder) resources(s *Section) {
 	sh := &shelf{
 		byName: make(map[string]*Resource), lists: make(map[string]string), byPath: make(map[string]*Resource),
-		grouped: make(map[string]bool), rows: make(map[string]*Type), taken: make(map[string]bool),
+		grouped: make(map[string]bool), rows: make(map[string]*Type), reads: make(map[string]bool), taken: make(map[string]bool),
 	}
 	sh.taken[strings.ToLower(Pascal(s.Name)+"Service")] = true
 	sh.taken[strings.ToLower(MetaName)] = true
@@ -89,10 +91,13 @@ func (b *builder) resources(s *Section) {
 				sh.rows[op.Option.Path] = &op.Response.Object.Props[i].Type
 			}
 		}
+		if op.shape.collection && op.shape.rows == items && op.Option.Verb == apiv1.Verb_VERB_GET {
+			sh.reads[op.Option.Path] = true
+		}
 	}
 	for _, op := range s.Operations {
-		if row := sh.rows[op.Option.Path]; row != nil && op.Option.RequestField == items {
-			shareRows(op, row)
+		if row := sh.rows[op.Option.Path]; row != nil {
+			sh.shareRows(op, row)
 		}
 	}
 }

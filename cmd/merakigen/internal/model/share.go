@@ -149,16 +149,21 @@ func itemPaths(s *Section) map[string]string {
 	return items
 }
 
-// shareRows makes a body that is a list and the rows of the list on the same path
-// agree.
-func shareRows(op *Operation, row *Type) {
+// shareRows makes a body that is a list, or an object with one as the document that
+// is read has, and the rows of the list on the same path agree.
+func (s *shelf) shareRows(op *Operation, row *Type) {
 	for _, p := range op.Request.Props {
-		if !p.Root || !same(p.Type, *row) {
-			continue
+		whole := p.Root && op.Option.RequestField == items
+		inObject := p.Name == items && p.Location == apiv1.Location_LOCATION_BODY && s.reads[op.Option.Path]
+		switch {
+		case (whole || inObject) && same(p.Type, *row):
+			have := &Prop{Type: *row}
+			have.agree(p)
+			p.Type = have.Type
+		case p.Name == "meta" && s.meta != nil && s.reads[op.Option.Path] && isMeta(p.Type, "counts", "items"):
+			unite(s.meta.Object, p.Type.Object, func(string, Type, Type) {})
+			p.Type.Object, p.Type.Resource = s.meta.Object, s.meta
 		}
-		have := &Prop{Type: *row}
-		have.agree(p)
-		p.Type = have.Type
 	}
 }
 

@@ -649,11 +649,11 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse) GetAdditio
 type UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required.
-	OrganizationId       *string                                                               `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
-	Items                []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	EmptyFields          []string                                                              `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
-	NullFields           []string                                                              `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
-	AdditionalProperties *structpb.Struct                                                      `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
+	OrganizationId       *string                                                             `protobuf:"bytes,1,opt,name=organization_id,json=organizationId,proto3,oneof" json:"organization_id,omitempty"`
+	Items                []*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	EmptyFields          []string                                                            `protobuf:"bytes,2045,rep,name=empty_fields,json=emptyFields,proto3" json:"empty_fields,omitempty"`
+	NullFields           []string                                                            `protobuf:"bytes,2046,rep,name=null_fields,json=nullFields,proto3" json:"null_fields,omitempty"`
+	AdditionalProperties *structpb.Struct                                                    `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -695,7 +695,7 @@ func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetOrgan
 	return ""
 }
 
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetItems() []*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item {
+func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest) GetItems() []*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item {
 	if x != nil {
 		return x.Items
 	}
@@ -2377,66 +2377,6 @@ func (x *GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)
 	return nil
 }
 
-type UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item struct {
-	state                protoimpl.MessageState `protogen:"open.v1"`
-	Name                 *string                `protobuf:"bytes,1,opt,name=name,proto3,oneof" json:"name,omitempty"`
-	Uri                  *string                `protobuf:"bytes,2,opt,name=uri,proto3,oneof" json:"uri,omitempty"`
-	AdditionalProperties *structpb.Struct       `protobuf:"bytes,2047,opt,name=additional_properties,json=additionalProperties,proto3" json:"additional_properties,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) Reset() {
-	*x = UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) ProtoMessage() {}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item.ProtoReflect.Descriptor instead.
-func (*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) Descriptor() ([]byte, []int) {
-	return file_meraki_appliance_v1_vpn_proto_rawDescGZIP(), []int{8, 0}
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetName() string {
-	if x != nil && x.Name != nil {
-		return *x.Name
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetUri() string {
-	if x != nil && x.Uri != nil {
-		return *x.Uri
-	}
-	return ""
-}
-
-func (x *UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item) GetAdditionalProperties() *structpb.Struct {
-	if x != nil {
-		return x.AdditionalProperties
-	}
-	return nil
-}
-
 type GetOrganizationApplianceVpnStatsResponse_Item struct {
 	state                protoimpl.MessageState                                          `protogen:"open.v1"`
 	NetworkId            *string                                                         `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3,oneof" json:"network_id,omitempty"`
@@ -2449,7 +2389,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item struct {
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2401,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item) String() string {
 func (*GetOrganizationApplianceVpnStatsResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2461,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers struct {
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2473,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) String() 
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2556,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary s
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2568,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSumma
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2619,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummari
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +2632,7 @@ func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySumma
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2704,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentage
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2717,7 @@ func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercenta
 }
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +2789,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummarie
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +2801,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSumm
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +2873,7 @@ type GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries s
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) Reset() {
 	*x = GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +2885,7 @@ func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummari
 func (*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +2961,7 @@ type GetOrganizationApplianceVpnStatusesResponse_Item struct {
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +2973,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item) String() string {
 func (*GetOrganizationApplianceVpnStatusesResponse_Item) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3070,7 @@ type GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks struct {
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3082,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) String() stri
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3130,7 @@ type GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets struct {
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3142,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) Strin
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3192,7 @@ type GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers struct {
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3204,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) String
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3267,7 @@ type GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers struct 
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) Reset() {
 	*x = GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3339,7 +3279,7 @@ func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) St
 func (*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) ProtoMessage() {}
 
 func (x *GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3355,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3367,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) String() string {
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3606,7 +3546,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3558,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) String(
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3714,7 +3654,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3726,7 +3666,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) String() st
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +3707,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +3719,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) String() stri
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3777,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +3789,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) String()
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3963,7 +3903,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +3915,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) Str
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +3978,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4050,7 +3990,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) String() string
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4045,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeig
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4118,7 +4058,7 @@ func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNe
 }
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4165,7 +4105,7 @@ type OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover struct {
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) Reset() {
 	*x = OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +4117,7 @@ func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) String
 func (*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4168,7 @@ type OrganizationApplianceVpnVpnFirewallRules_Rules struct {
 
 func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) Reset() {
 	*x = OrganizationApplianceVpnVpnFirewallRules_Rules{}
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4240,7 +4180,7 @@ func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) String() string {
 func (*OrganizationApplianceVpnVpnFirewallRules_Rules) ProtoMessage() {}
 
 func (x *OrganizationApplianceVpnVpnFirewallRules_Rules) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[56]
+	mi := &file_meraki_appliance_v1_vpn_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4502,20 +4442,14 @@ const file_meraki_appliance_v1_vpn_proto_rawDesc = "" +
 	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x05\n" +
 	"\x03_idB\a\n" +
 	"\x05_nameB\x06\n" +
-	"\x04_uri\"\xae\x04\n" +
+	"\x04_uri\"\x93\x03\n" +
 	"=UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x12,\n" +
-	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12m\n" +
-	"\x05items\x18\x02 \x03(\v2W.meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.ItemR\x05items\x12*\n" +
+	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12k\n" +
+	"\x05items\x18\x02 \x03(\v2U.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.ItemR\x05items\x12*\n" +
 	"\fempty_fields\x18\xfd\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\vemptyFields\x12(\n" +
 	"\vnull_fields\x18\xfe\x0f \x03(\tB\x06\xfa\xfd\x1b\x02\b\x04R\n" +
 	"nullFields\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalProperties\x1a\x96\x01\n" +
-	"\x04Item\x12\x17\n" +
-	"\x04name\x18\x01 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x15\n" +
-	"\x03uri\x18\x02 \x01(\tH\x01R\x03uri\x88\x01\x01\x12M\n" +
-	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\a\n" +
-	"\x05_nameB\x06\n" +
-	"\x04_uriB\x12\n" +
+	"\x15additional_properties\x18\xff\x0f \x01(\v2\x17.google.protobuf.StructR\x14additionalPropertiesB\x12\n" +
 	"\x10_organization_id\"\x9a\x03\n" +
 	"'GetOrganizationApplianceVpnStatsRequest\x12,\n" +
 	"\x0forganization_id\x18\x01 \x01(\tH\x00R\x0eorganizationId\x88\x01\x01\x12\x1e\n" +
@@ -4867,7 +4801,7 @@ func file_meraki_appliance_v1_vpn_proto_rawDescGZIP() []byte {
 	return file_meraki_appliance_v1_vpn_proto_rawDescData
 }
 
-var file_meraki_appliance_v1_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_meraki_appliance_v1_vpn_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_meraki_appliance_v1_vpn_proto_goTypes = []any{
 	(*GetNetworkApplianceVpnBgpRequest)(nil),                                                     // 0: meraki.appliance.v1.GetNetworkApplianceVpnBgpRequest
 	(*NetworkApplianceVpnBgp)(nil),                                                               // 1: meraki.appliance.v1.NetworkApplianceVpnBgp
@@ -4903,139 +4837,137 @@ var file_meraki_appliance_v1_vpn_proto_goTypes = []any{
 	(*NetworkApplianceVpnSiteToSiteVpn_HostTranslations_Remote)(nil),                             // 31: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
 	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item)(nil),                     // 32: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
 	(*GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse_Item_Ipsec)(nil),               // 33: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
-	(*UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest_Item)(nil),                   // 34: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item
-	(*GetOrganizationApplianceVpnStatsResponse_Item)(nil),                                        // 35: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers)(nil),                         // 36: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary)(nil),            // 37: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries)(nil),        // 38: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries)(nil), // 39: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries)(nil),         // 40: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
-	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries)(nil),            // 41: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
-	(*GetOrganizationApplianceVpnStatusesResponse_Item)(nil),                                     // 42: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks)(nil),                             // 43: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets)(nil),                     // 44: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers)(nil),                      // 45: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
-	(*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers)(nil),                  // 46: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers)(nil),                                     // 47: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies)(nil),                       // 48: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy)(nil),                           // 49: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network)(nil),                             // 50: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor)(nil),                        // 51: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs)(nil),                   // 52: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group)(nil),                               // 53: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor)(nil),      // 54: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover)(nil),                      // 55: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
-	(*OrganizationApplianceVpnVpnFirewallRules_Rules)(nil),                                       // 56: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
-	(*structpb.Struct)(nil), // 57: google.protobuf.Struct
-	(*CollectionMeta)(nil),  // 58: meraki.appliance.v1.CollectionMeta
-	(*v1.PageInfo)(nil),     // 59: meraki.api.v1.PageInfo
+	(*GetOrganizationApplianceVpnStatsResponse_Item)(nil),                                        // 34: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers)(nil),                         // 35: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_UsageSummary)(nil),            // 36: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LatencySummaries)(nil),        // 37: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_LossPercentageSummaries)(nil), // 38: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_JitterSummaries)(nil),         // 39: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
+	(*GetOrganizationApplianceVpnStatsResponse_Item_MerakiVpnPeers_MosSummaries)(nil),            // 40: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
+	(*GetOrganizationApplianceVpnStatusesResponse_Item)(nil),                                     // 41: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_Uplinks)(nil),                             // 42: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_ExportedSubnets)(nil),                     // 43: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_MerakiVpnPeers)(nil),                      // 44: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
+	(*GetOrganizationApplianceVpnStatusesResponse_Item_ThirdPartyVpnPeers)(nil),                  // 45: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers)(nil),                                     // 46: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_IpsecPolicies)(nil),                       // 47: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_SlaPolicy)(nil),                           // 48: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Network)(nil),                             // 49: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EbgpNeighbor)(nil),                        // 50: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs)(nil),                   // 51: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group)(nil),                               // 52: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_EcmpUplinkConfigs_EbgpNeighbor)(nil),      // 53: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
+	(*OrganizationApplianceVpnThirdPartyVPNPeers_Peers_Group_Failover)(nil),                      // 54: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
+	(*OrganizationApplianceVpnVpnFirewallRules_Rules)(nil),                                       // 55: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	(*structpb.Struct)(nil), // 56: google.protobuf.Struct
+	(*CollectionMeta)(nil),  // 57: meraki.appliance.v1.CollectionMeta
+	(*v1.PageInfo)(nil),     // 58: meraki.api.v1.PageInfo
 }
 var file_meraki_appliance_v1_vpn_proto_depIdxs = []int32{
-	19,  // 0: meraki.appliance.v1.NetworkApplianceVpnBgp.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
-	57,  // 1: meraki.appliance.v1.NetworkApplianceVpnBgp.additional_properties:type_name -> google.protobuf.Struct
-	19,  // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
-	57,  // 3: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.additional_properties:type_name -> google.protobuf.Struct
-	23,  // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
-	24,  // 5: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
-	25,  // 6: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
-	26,  // 7: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
-	27,  // 8: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
-	57,  // 9: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.additional_properties:type_name -> google.protobuf.Struct
-	23,  // 10: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
-	24,  // 11: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
-	25,  // 12: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
-	26,  // 13: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
-	27,  // 14: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
-	57,  // 15: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.additional_properties:type_name -> google.protobuf.Struct
-	58,  // 16: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
-	32,  // 17: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
-	59,  // 18: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	57,  // 19: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.additional_properties:type_name -> google.protobuf.Struct
-	34,  // 20: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.items:type_name -> meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item
-	57,  // 21: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.additional_properties:type_name -> google.protobuf.Struct
-	35,  // 22: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
-	59,  // 23: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	57,  // 24: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.additional_properties:type_name -> google.protobuf.Struct
-	42,  // 25: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
-	59,  // 26: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
-	57,  // 27: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
-	47,  // 28: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
-	57,  // 29: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.additional_properties:type_name -> google.protobuf.Struct
-	47,  // 30: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
-	57,  // 31: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.additional_properties:type_name -> google.protobuf.Struct
-	56,  // 32: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
-	57,  // 33: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.additional_properties:type_name -> google.protobuf.Struct
-	56,  // 34: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
-	57,  // 35: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
-	20,  // 36: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
-	21,  // 37: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ttl_security:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
-	22,  // 38: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.authentication:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
-	57,  // 39: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 40: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 41: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 42: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 43: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs.additional_properties:type_name -> google.protobuf.Struct
-	28,  // 44: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
-	57,  // 45: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 46: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt.additional_properties:type_name -> google.protobuf.Struct
-	29,  // 47: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
-	57,  // 48: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.additional_properties:type_name -> google.protobuf.Struct
-	30,  // 49: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.local:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
-	31,  // 50: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.remote:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
-	57,  // 51: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 52: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 53: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 54: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 55: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote.additional_properties:type_name -> google.protobuf.Struct
-	33,  // 56: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.ipsec:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
-	57,  // 57: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 58: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 59: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.Item.additional_properties:type_name -> google.protobuf.Struct
-	36,  // 60: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
-	57,  // 61: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
-	37,  // 62: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.usage_summary:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
-	38,  // 63: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.latency_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
-	39,  // 64: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.loss_percentage_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
-	40,  // 65: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.jitter_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
-	41,  // 66: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.mos_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
-	57,  // 67: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 68: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 69: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 70: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 71: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 72: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries.additional_properties:type_name -> google.protobuf.Struct
-	43,  // 73: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
-	44,  // 74: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.exported_subnets:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
-	45,  // 75: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
-	46,  // 76: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.third_party_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
-	57,  // 77: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 78: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 79: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 80: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 81: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers.additional_properties:type_name -> google.protobuf.Struct
-	48,  // 82: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ipsec_policies:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
-	49,  // 83: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.sla_policy:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
-	50,  // 84: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.network:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
-	51,  // 85: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
-	52,  // 86: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ecmp_uplink_configs:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
-	53,  // 87: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.group:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
-	57,  // 88: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 89: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 90: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 91: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 92: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
-	54,  // 93: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
-	57,  // 94: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.additional_properties:type_name -> google.protobuf.Struct
-	55,  // 95: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.failover:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
-	57,  // 96: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 97: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 98: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover.additional_properties:type_name -> google.protobuf.Struct
-	57,  // 99: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
-	100, // [100:100] is the sub-list for method output_type
-	100, // [100:100] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	19, // 0: meraki.appliance.v1.NetworkApplianceVpnBgp.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
+	56, // 1: meraki.appliance.v1.NetworkApplianceVpnBgp.additional_properties:type_name -> google.protobuf.Struct
+	19, // 2: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.neighbors:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors
+	56, // 3: meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest.additional_properties:type_name -> google.protobuf.Struct
+	23, // 4: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
+	24, // 5: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
+	25, // 6: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
+	26, // 7: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
+	27, // 8: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
+	56, // 9: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.additional_properties:type_name -> google.protobuf.Struct
+	23, // 10: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.hubs:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs
+	24, // 11: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnets:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets
+	25, // 12: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.sgt:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt
+	26, // 13: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.subnet:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet
+	27, // 14: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.host_translations:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations
+	56, // 15: meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest.additional_properties:type_name -> google.protobuf.Struct
+	57, // 16: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.meta:type_name -> meraki.appliance.v1.CollectionMeta
+	32, // 17: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
+	58, // 18: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	56, // 19: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.additional_properties:type_name -> google.protobuf.Struct
+	32, // 20: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item
+	56, // 21: meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest.additional_properties:type_name -> google.protobuf.Struct
+	34, // 22: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item
+	58, // 23: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	56, // 24: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.additional_properties:type_name -> google.protobuf.Struct
+	41, // 25: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.items:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item
+	58, // 26: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.page_info:type_name -> meraki.api.v1.PageInfo
+	56, // 27: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.additional_properties:type_name -> google.protobuf.Struct
+	46, // 28: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	56, // 29: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.additional_properties:type_name -> google.protobuf.Struct
+	46, // 30: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.peers:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers
+	56, // 31: meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest.additional_properties:type_name -> google.protobuf.Struct
+	55, // 32: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	56, // 33: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.additional_properties:type_name -> google.protobuf.Struct
+	55, // 34: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.rules:type_name -> meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules
+	56, // 35: meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest.additional_properties:type_name -> google.protobuf.Struct
+	20, // 36: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ipv6:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6
+	21, // 37: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.ttl_security:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity
+	22, // 38: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.authentication:type_name -> meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication
+	56, // 39: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.additional_properties:type_name -> google.protobuf.Struct
+	56, // 40: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Ipv6.additional_properties:type_name -> google.protobuf.Struct
+	56, // 41: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.TtlSecurity.additional_properties:type_name -> google.protobuf.Struct
+	56, // 42: meraki.appliance.v1.NetworkApplianceVpnBgp.Neighbors.Authentication.additional_properties:type_name -> google.protobuf.Struct
+	56, // 43: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Hubs.additional_properties:type_name -> google.protobuf.Struct
+	28, // 44: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat
+	56, // 45: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.additional_properties:type_name -> google.protobuf.Struct
+	56, // 46: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Sgt.additional_properties:type_name -> google.protobuf.Struct
+	29, // 47: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.nat:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat
+	56, // 48: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.additional_properties:type_name -> google.protobuf.Struct
+	30, // 49: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.local:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local
+	31, // 50: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.remote:type_name -> meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote
+	56, // 51: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.additional_properties:type_name -> google.protobuf.Struct
+	56, // 52: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnets.Nat.additional_properties:type_name -> google.protobuf.Struct
+	56, // 53: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.Subnet.Nat.additional_properties:type_name -> google.protobuf.Struct
+	56, // 54: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Local.additional_properties:type_name -> google.protobuf.Struct
+	56, // 55: meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn.HostTranslations.Remote.additional_properties:type_name -> google.protobuf.Struct
+	33, // 56: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.ipsec:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec
+	56, // 57: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	56, // 58: meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse.Item.Ipsec.additional_properties:type_name -> google.protobuf.Struct
+	35, // 59: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers
+	56, // 60: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	36, // 61: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.usage_summary:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary
+	37, // 62: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.latency_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries
+	38, // 63: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.loss_percentage_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries
+	39, // 64: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.jitter_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries
+	40, // 65: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.mos_summaries:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries
+	56, // 66: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	56, // 67: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.UsageSummary.additional_properties:type_name -> google.protobuf.Struct
+	56, // 68: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LatencySummaries.additional_properties:type_name -> google.protobuf.Struct
+	56, // 69: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.LossPercentageSummaries.additional_properties:type_name -> google.protobuf.Struct
+	56, // 70: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.JitterSummaries.additional_properties:type_name -> google.protobuf.Struct
+	56, // 71: meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse.Item.MerakiVpnPeers.MosSummaries.additional_properties:type_name -> google.protobuf.Struct
+	42, // 72: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.uplinks:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks
+	43, // 73: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.exported_subnets:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets
+	44, // 74: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.meraki_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers
+	45, // 75: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.third_party_vpn_peers:type_name -> meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers
+	56, // 76: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.additional_properties:type_name -> google.protobuf.Struct
+	56, // 77: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.Uplinks.additional_properties:type_name -> google.protobuf.Struct
+	56, // 78: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ExportedSubnets.additional_properties:type_name -> google.protobuf.Struct
+	56, // 79: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.MerakiVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	56, // 80: meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse.Item.ThirdPartyVpnPeers.additional_properties:type_name -> google.protobuf.Struct
+	47, // 81: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ipsec_policies:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies
+	48, // 82: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.sla_policy:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy
+	49, // 83: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.network:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network
+	50, // 84: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor
+	51, // 85: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.ecmp_uplink_configs:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs
+	52, // 86: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.group:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group
+	56, // 87: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.additional_properties:type_name -> google.protobuf.Struct
+	56, // 88: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.IpsecPolicies.additional_properties:type_name -> google.protobuf.Struct
+	56, // 89: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.SlaPolicy.additional_properties:type_name -> google.protobuf.Struct
+	56, // 90: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Network.additional_properties:type_name -> google.protobuf.Struct
+	56, // 91: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
+	53, // 92: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.ebgp_neighbor:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor
+	56, // 93: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.additional_properties:type_name -> google.protobuf.Struct
+	54, // 94: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.failover:type_name -> meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover
+	56, // 95: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.additional_properties:type_name -> google.protobuf.Struct
+	56, // 96: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.EcmpUplinkConfigs.EbgpNeighbor.additional_properties:type_name -> google.protobuf.Struct
+	56, // 97: meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers.Peers.Group.Failover.additional_properties:type_name -> google.protobuf.Struct
+	56, // 98: meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules.Rules.additional_properties:type_name -> google.protobuf.Struct
+	99, // [99:99] is the sub-list for method output_type
+	99, // [99:99] is the sub-list for method input_type
+	99, // [99:99] is the sub-list for extension type_name
+	99, // [99:99] is the sub-list for extension extendee
+	0,  // [0:99] is the sub-list for field type_name
 }
 
 func init() { file_meraki_appliance_v1_vpn_proto_init() }
@@ -5087,20 +5019,19 @@ func file_meraki_appliance_v1_vpn_proto_init() {
 	file_meraki_appliance_v1_vpn_proto_msgTypes[46].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[47].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[48].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[49].OneofWrappers = []any{}
+	file_meraki_appliance_v1_vpn_proto_msgTypes[50].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[51].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[52].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[53].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[54].OneofWrappers = []any{}
 	file_meraki_appliance_v1_vpn_proto_msgTypes[55].OneofWrappers = []any{}
-	file_meraki_appliance_v1_vpn_proto_msgTypes[56].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_appliance_v1_vpn_proto_rawDesc), len(file_meraki_appliance_v1_vpn_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   57,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
