@@ -58,8 +58,10 @@ func linked(stages []stage) step {
 }
 
 // unary runs the chain around a unary RPC.
-func unary(run step) grpc.UnaryServerInterceptor {
+func (s *Server) unary(run step) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		s.running.Add(1)
+		defer s.running.Add(-1)
 		defer arrivalOf(ctx).releaseRequest()
 		p := &rpcCall{rpc: info.FullMethod, handler: handler, request: req}
 		if err := run(ctx, p); err != nil {
@@ -72,12 +74,14 @@ func unary(run step) grpc.UnaryServerInterceptor {
 // stream runs the chain around a streaming RPC.
 func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		s.running.Add(1)
+		defer s.running.Add(-1)
 		defer arrivalOf(ss.Context()).releaseRequest()
 		if s.rpcs[info.FullMethod] == nil && info.FullMethod != brokerv1.BatchService_ApplyWrites_FullMethodName {
 			handler = s.untilDrain(handler)
 		}
 		return run(ss.Context(), &rpcCall{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
-			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, idle: s.idle})
+			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, server: s})
 		}})
 	}
 }
@@ -109,20 +113,30 @@ func (s *streamUntil) Context() context.Context { return s.ctx }
 // streamIn is a stream with the context that the chain made.
 type streamIn struct {
 	grpc.ServerStream
-	ctx  context.Context
-	idle *idleCalls
+	ctx    context.Context
+	server *Server
 }
 
 func (s *streamIn) Context() context.Context { return s.ctx }
 
 // RecvMsg waits for a request, among the idle calls.
 func (s *streamIn) RecvMsg(m any) error {
-	return s.idle.receive(s.ctx, m, s.ServerStream.RecvMsg)
+	return s.server.idle.receive(s.ctx, m, s.ServerStream.RecvMsg)
 }
 
 // SendMsg, SetHeader and SendHeader fail when the stream has ended, which is the
 // caller's leaving and no failure of the broker.
-func (s *streamIn) SendMsg(m any) error { return ofCaller(s.ctx, s.ServerStream.SendMsg(m)) }
+//
+// While SendMsg waits for room, which the client has to give, a drain does not wait for
+// the stream.
+func (s *streamIn) SendMsg(m any) error {
+	s.server.sending.Add(1)
+	defer func() {
+		s.server.sent.Add(1)
+		s.server.sending.Add(-1)
+	}()
+	return ofCaller(s.ctx, s.ServerStream.SendMsg(m))
+}
 
 func (s *streamIn) SetHeader(md metadata.MD) error {
 	return streamEnded(s.ctx, s.ServerStream.SetHeader(md))
@@ -233,8 +247,6 @@ func (s *Server) recover(next step) step {
 // observe counts and logs: one line for each call that failed.
 func (s *Server) observe(next step) step {
 	return func(ctx context.Context, p *rpcCall) error {
-		s.running.Add(1)
-		defer s.running.Add(-1)
 		start := time.Now()
 		err := next(ctx, p)
 		code, took := status.Code(err), time.Since(start)

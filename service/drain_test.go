@@ -101,3 +101,56 @@ func TestDrainDoesNotWaitForWhatNobodyReads(t *testing.T) {
 		t.Error("the drain has taken all of its time")
 	}
 }
+
+// TestDrainDoesNotWaitForStreamsThatNobodyReads: what a handler has to say to a client
+// that has no room for it is not waited for any longer than an answer is.
+func TestDrainDoesNotWaitForStreamsThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T, *harness, *rawClient) error{
+		"reflection": func(_ *testing.T, _ *harness, raw *rawClient) error {
+			stream, err := raw.begin("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+			for range 200 {
+				if err == nil {
+					err = raw.sendMore(stream, &reflection.ServerReflectionRequest{MessageRequest: &reflection.ServerReflectionRequest_ListServices{}})
+				}
+			}
+			return err
+		},
+		"a list of writes": func(t *testing.T, h *harness, raw *rawClient) error {
+			in := &brokerv1.ApplyWritesRequest{Writes: h.portWrites(t, 150, func(int) bool { return true })}
+			stream, err := raw.begin(brokerv1.BatchService_ApplyWrites_FullMethodName)
+			if err == nil {
+				err = raw.send(stream, in)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := build(t, plan{broker: fast, sandbox: sandbox.Options{LimitsOff: true}})
+			const window = 1 << 10 // of a stream; no more is given
+			raw := newRawClient(t, h.address, http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+			full := make(chan struct{})
+			go func() {
+				room := window
+				raw.drainFrames(func(f http2.Frame) {
+					if d, ok := f.(*http2.DataFrame); ok {
+						if room -= len(d.Data()); room == 0 {
+							close(full)
+						}
+					}
+				})
+			}()
+			if err := open(t, h, raw); err != nil {
+				t.Fatal(err)
+			}
+			<-full
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			h.server.Stop(ctx, 0)
+			if ctx.Err() != nil {
+				t.Error("the drain has taken all of its time")
+			}
+		})
+	}
+}

@@ -15,7 +15,7 @@ import (
 // Alone gives an RPC of a server as gRPC calls it, with what gRPC makes for it, but
 // without a connection: for what the face itself costs.
 func (s *Server) Alone(rpc string, header metadata.MD, wire []byte) (call func() error) {
-	handler, interceptor, codec := s.unaryHandler(s.rpcs[rpc]), unary(linked(s.chain())), newPassthrough()
+	handler, interceptor, codec := s.unaryHandler(s.rpcs[rpc]), s.unary(linked(s.chain())), newPassthrough()
 	addr := &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}
 	return func() error {
 		ctx, cancel := context.WithTimeout(peer.NewContext(context.Background(), addr), time.Minute)

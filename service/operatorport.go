@@ -17,7 +17,7 @@ import (
 func (s *Server) OperatorOptions() []grpc.ServerOption {
 	run := linked([]stage{s.report, s.recover, s.deadline, s.asOperator})
 	return []grpc.ServerOption{
-		grpc.UnaryInterceptor(unary(run)),
+		grpc.UnaryInterceptor(s.unary(run)),
 		grpc.StreamInterceptor(s.stream(run)),
 		grpc.UnknownServiceHandler(s.notForOperators),
 	}

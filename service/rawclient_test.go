@@ -75,13 +75,20 @@ func (c *rawClient) begin(rpc string, headers ...string) (stream uint32, err err
 }
 
 // send sends the request of a call.
-func (c *rawClient) send(stream uint32, m proto.Message) error {
+func (c *rawClient) send(stream uint32, m proto.Message) error { return c.message(stream, m, true) }
+
+// sendMore sends a request to which others may come.
+func (c *rawClient) sendMore(stream uint32, m proto.Message) error {
+	return c.message(stream, m, false)
+}
+
+func (c *rawClient) message(stream uint32, m proto.Message, last bool) error {
 	body, err := proto.Marshal(m)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	prefix := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(body)))
-	return c.framer.WriteData(stream, true, append(prefix, body...))
+	return c.framer.WriteData(stream, last, append(prefix, body...))
 }
 
 // drainFrames reads all frames until the connection ends, and gives each to f.

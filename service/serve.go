@@ -56,7 +56,7 @@ func (s *Server) Health() healthpb.HealthServer { return s.health }
 func (s *Server) Metrics() *Metrics { return s.metrics }
 
 // unreadTime is how long a drain waits for clients to read what they have been
-// answered, once all handlers have returned.
+// answered, once all handlers have returned or wait for their clients alone.
 const unreadTime = 5 * time.Second
 
 // errStopping ends what would last for ever when the drain begins.
@@ -86,7 +86,7 @@ func (s *Server) Stop(ctx context.Context, settle time.Duration) {
 	select {
 	case <-done:
 	case <-read:
-		if n := s.running.Load(); n > 0 {
+		if n := s.running.Load() - s.sending.Load(); n > 0 {
 			s.log.Warn("out of time: what was still on its way is cut off", "calls", n)
 		} else {
 			s.log.Info("some clients have not read their answers; their connections are closed")
@@ -97,8 +97,8 @@ func (s *Server) Stop(ctx context.Context, settle time.Duration) {
 	<-read
 }
 
-// allRead returns when all handlers have returned and clients have had unreadTime to
-// read their answers, or ctx or the drain has ended.
+// allRead returns when no handler has anything to do but to wait for its client to read,
+// and none has read for unreadTime; or when ctx or the drain has ended.
 func (s *Server) allRead(ctx context.Context, done <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,10 +109,13 @@ func (s *Server) allRead(ctx context.Context, done <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	for s.running.Load() > 0 && ctx.Err() == nil {
+	sent, since := s.sent.Load(), time.Now()
+	for ctx.Err() == nil && time.Since(since) < unreadTime {
 		pause(ctx, 20*time.Millisecond)
+		if n := s.sent.Load(); n != sent || s.running.Load() > s.sending.Load() {
+			sent, since = n, time.Now()
+		}
 	}
-	pause(ctx, unreadTime)
 }
 
 // Close ends at once what Stop has left, or a Server that never served.

@@ -83,8 +83,9 @@ type Server struct {
 	// lifetime ends when the drain begins, and with it what would last for ever.
 	lifetime context.Context
 	stop     context.CancelFunc
-	// running counts the RPCs whose handlers have not returned.
-	running atomic.Int64
+	// running counts the RPCs whose handlers have not returned, and sending those of
+	// streams that wait for room at their client; sent counts what has found it.
+	running, sending, sent atomic.Int64
 }
 
 // New registers everything. Nothing listens yet. An RPC that no rule could ever
@@ -122,7 +123,7 @@ func New(c Config) (*Server, error) {
 	run := linked(s.chain())
 	options := append(append([]grpc.ServerOption{}, c.Options...),
 		grpc.ForceServerCodecV2(newPassthrough()),
-		grpc.UnaryInterceptor(unary(run)),
+		grpc.UnaryInterceptor(s.unary(run)),
 		grpc.StreamInterceptor(s.stream(run)),
 		grpc.InTapHandle(s.arrive),
 	)

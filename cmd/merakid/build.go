@@ -31,6 +31,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/record"
+	"github.com/merakibroker/merakibroker/service/rest"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 	"github.com/merakibroker/merakibroker/service/setting"
 	"github.com/merakibroker/merakibroker/service/store"
@@ -50,6 +51,7 @@ type daemon struct {
 	// certificates are those of the gRPC port and of REST; nil without TLS.
 	certificates *credential.Certificates
 	rest         *http.Server // nil where REST is off
+	restHandler  *rest.Handler
 	forwarded    func(*http.Request) bool
 	ready        func() error // whether callers can be known
 	// notTaken names the files that have changed and are not in use.

@@ -61,7 +61,7 @@ func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *bro
 		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below,
 		Hosts: []string{vendorHost}, MaxRequestBytes: c.MaxRequestBytes, Agents: c.RESTAgents, Forwarded: d.forwarded, Observe: metrics.Requested, Log: log,
 	})
-	d.rest = rest.NewServer(handler, d.httpCertificates(), log)
+	d.rest, d.restHandler = rest.NewServer(handler, d.httpCertificates(), log), handler
 }
 
 // httpCertificates is the TLS of the gRPC port, for HTTP; nil without TLS.
@@ -103,10 +103,7 @@ func (d *daemon) serveREST(l net.Listener) error {
 
 // stopREST lets the requests under way end, within ctx.
 func (d *daemon) stopREST(ctx context.Context) {
-	if d.rest == nil {
-		return
-	}
-	if err := d.rest.Shutdown(ctx); err != nil {
-		_ = d.rest.Close()
+	if d.rest != nil {
+		d.restHandler.Drain(ctx, d.rest)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -56,7 +57,9 @@ type Handler struct {
 	agents []Agent
 	// requests are those under way, answers those that are being written.
 	requests, answers load
-	failures          fault.LogSample
+	// working counts the calls that are at the broker.
+	working  atomic.Int64
+	failures fault.LogSample
 }
 
 // New makes a Handler.
@@ -330,6 +333,8 @@ func (h *Handler) read(q *request, call *broker.Call) (*broker.Answer, *fault.Er
 	until, _ := h.waits(q, call)
 	ctx, cancel := context.WithDeadline(q.r.Context(), until)
 	defer cancel()
+	h.working.Add(1)
+	defer h.working.Add(-1)
 	answer, err := h.config.Broker.Do(ctx, call)
 	return answer, faultOf(err)
 }
@@ -340,6 +345,8 @@ func (h *Handler) write(q *request, call *broker.Call) (*outcome.Result, *fault.
 	until, deadline := h.waits(q, call)
 	ctx, cancel := context.WithDeadline(q.r.Context(), until)
 	defer cancel()
+	h.working.Add(1)
+	defer h.working.Add(-1)
 	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
 		Caller: call.Caller, Operation: call.Operation.GetId(), Name: call.Name,
 		Verb: call.Operation.GetVerb(), Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net/http"
@@ -27,4 +28,32 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
 		ErrorLog:          slog.NewLogLogger(l.Handler(), slog.LevelDebug),
 	}
+}
+
+// unreadTime is how long a drain waits for clients that have the rest of a request to
+// send, or an answer to read, once nobody's call is at the broker.
+const unreadTime = 5 * time.Second
+
+// Drain ends the server: it takes no more requests, lets those under way end, and
+// closes what is left when only clients are waited for, or when ctx ends.
+func (h *Handler) Drain(ctx context.Context, s *http.Server) {
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(ctx) }()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for since := time.Now(); time.Since(since) < unreadTime; {
+		select {
+		case err := <-done:
+			if err != nil {
+				_ = s.Close()
+			}
+			return
+		case <-look.C:
+			if h.working.Load() > 0 {
+				since = time.Now()
+			}
+		}
+	}
+	_ = s.Close()
+	<-done
 }

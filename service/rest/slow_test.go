@@ -50,6 +50,12 @@ func (s standIn) Do(context.Context, *broker.Call) (*broker.Answer, error) { ret
 // what dials it.
 func inMemory(t *testing.T, do standIn, test func(t *testing.T, dial func() net.Conn)) {
 	t.Helper()
+	inMemoryUntilDrained(t, do, func(t *testing.T, dial func() net.Conn, _ func(context.Context)) { test(t, dial) })
+}
+
+// inMemoryUntilDrained is inMemory for a test that drains.
+func inMemoryUntilDrained(t *testing.T, do standIn, test func(t *testing.T, dial func() net.Conn, drain func(context.Context))) {
+	t.Helper()
 	contracts, err := contract.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -72,10 +78,11 @@ func inMemory(t *testing.T, do standIn, test func(t *testing.T, dial func() net.
 	}
 	synctest.Test(t, func(t *testing.T) {
 		keeper := outcome.New(outcome.Config{})
-		server := rest.NewServer(rest.New(rest.Config{
+		handler := rest.New(rest.Config{
 			Contract: contracts, Broker: do, Access: access.Access{Resolver: resolver, Policy: policy, Keys: keys}, Outcomes: keeper,
 			Below: func(string) (string, bool) { return "", false }, Log: slog.New(slog.DiscardHandler),
-		}), nil, slog.New(slog.DiscardHandler))
+		})
+		server := rest.NewServer(handler, nil, slog.New(slog.DiscardHandler))
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		served := make(chan error, 1)
 		go func() { served <- server.Serve(rest.Listen(l)) }()
@@ -83,7 +90,7 @@ func inMemory(t *testing.T, do standIn, test func(t *testing.T, dial func() net.
 			here, there := net.Pipe()
 			l.conns <- there
 			return here
-		})
+		}, func(ctx context.Context) { handler.Drain(ctx, server) })
 		_ = server.Close()
 		<-served
 		keeper.Close()
@@ -197,4 +204,48 @@ func TestALargeBodyThatIsSlow(t *testing.T) {
 		_, _ = io.Copy(io.Discard, here) // until the other side closes
 		_ = here.Close()
 	})
+}
+
+// TestDrain: what is being asked for is finished. A client that has not sent all of its
+// request, or does not read its answer, is not waited for beyond a moment.
+func TestDrain(t *testing.T) {
+	answered := func() (*broker.Answer, error) {
+		time.Sleep(20 * time.Second) // in synthetic time
+		return &broker.Answer{Status: 200, Body: bytes.Repeat([]byte(" "), 1<<20)}, nil
+	}
+	for name, c := range map[string]struct {
+		request string
+		reads   bool
+		most    time.Duration
+	}{
+		"who reads":         {"GET /api/v1/organizations HTTP/1.1\r\nHost: x\r\n\r\n", true, 21 * time.Second},
+		"who does not read": {"GET /api/v1/organizations HTTP/1.1\r\nHost: x\r\n\r\n", false, 26 * time.Second},
+		"half a body":       {"POST /api/v1/organizations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", false, 6 * time.Second},
+		"half a header":     {"GET /api/v1/organizations HTTP/1.1\r\nHost: x\r\nX: ", false, 6 * time.Second},
+		"nothing":           {"", false, 6 * time.Second},
+	} {
+		inMemoryUntilDrained(t, answered, func(t *testing.T, dial func() net.Conn, drain func(context.Context)) {
+			here := dial()
+			_, _ = io.WriteString(here, c.request)
+			synctest.Wait()
+			read := make(chan int64, 1)
+			if c.reads {
+				go func() {
+					n, _ := io.Copy(io.Discard, here)
+					read <- n
+				}()
+			}
+			began := time.Now()
+			drain(t.Context())
+			if took := time.Since(began); took > c.most {
+				t.Errorf("%s: held for %v", name, took)
+			}
+			if c.reads {
+				if n := <-read; n < 1<<20 {
+					t.Errorf("%s: %d bytes of the answer have come", name, n)
+				}
+			}
+			_ = here.Close()
+		})
+	}
 }
