@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,7 +21,9 @@ import (
 type rpcCall struct {
 	rpc     string // its full name
 	handler grpc.UnaryHandler
-	// request and response of a unary RPC.
+	// unary tells it from a stream. On the callers' port its request has not been received
+	// when the chain begins: it is nil then.
+	unary             bool
 	request, response any
 	// caller is who calls, once that is known.
 	caller string
@@ -63,7 +65,7 @@ func (s *Server) unary(run step) grpc.UnaryServerInterceptor {
 		s.running.Add(1)
 		defer s.running.Add(-1)
 		defer arrivalOf(ctx).releaseRequest()
-		p := &rpcCall{rpc: info.FullMethod, handler: handler, request: req}
+		p := &rpcCall{rpc: info.FullMethod, handler: handler, unary: true, request: req}
 		if err := run(ctx, p); err != nil {
 			return nil, err
 		}
@@ -251,8 +253,8 @@ func (s *Server) observe(next step) step {
 		err := next(ctx, p)
 		code, took := status.Code(err), time.Since(start)
 		service := ""
-		if p.request != nil { // unary
-			service = path.Dir(p.rpc)[1:]
+		if p.unary {
+			service = p.rpc[1:strings.LastIndexByte(p.rpc, '/')]
 		}
 		s.metrics.call(s.operationID(p.rpc), code.String(), service, took)
 		if err != nil && !callerLeft(code) {

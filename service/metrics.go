@@ -26,7 +26,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	calls       *series[callLabels, prometheus.Counter]
-	callTime    *prometheus.HistogramVec
+	callTime    *series[string, prometheus.Observer]
 	attempts    *series[attemptLabels, prometheus.Counter]
 	attemptTime prometheus.Histogram
 	queueTime   *series[laneLabels, prometheus.Observer]
@@ -97,6 +97,9 @@ var waits = []float64{.001, .005, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
 // NewMetrics makes a registry of its own, with the process's and Go's figures in it.
 func NewMetrics() *Metrics {
 	calls := counters("merakibroker_calls_total", "Calls answered, by operation and gRPC code.", "operation", "code")
+	callTime := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "merakibroker_call_seconds", Help: "Time from a unary call's arrival to its answer, by service; streams last as long as their clients like.", Buckets: waits,
+	}, []string{"service"})
 	attempts := counters("merakibroker_attempts_total", "HTTP requests sent to the Dashboard, by operation and outcome.", "operation", "outcome")
 	queueTime := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "merakibroker_queue_seconds", Help: "Time that an attempt waited for its slot.", Buckets: waits,
@@ -113,9 +116,7 @@ func NewMetrics() *Metrics {
 		calls: newSeries(func(l callLabels) prometheus.Counter {
 			return calls.WithLabelValues(l.operation, l.code)
 		}).bound(mostCalls, func(l callLabels) callLabels { l.operation = otherOperation; return l }),
-		callTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "merakibroker_call_seconds", Help: "Time from a unary call's arrival to its answer, by service; streams last as long as their clients like.", Buckets: waits,
-		}, []string{"service"}),
+		callTime: newSeries(func(service string) prometheus.Observer { return callTime.WithLabelValues(service) }),
 		attempts: newSeries(func(l attemptLabels) prometheus.Counter {
 			return attempts.WithLabelValues(l.operation, l.outcome.String())
 		}).bound(mostAttempts, func(l attemptLabels) attemptLabels { l.operation = otherOperation; return l }),
@@ -161,7 +162,7 @@ func NewMetrics() *Metrics {
 		Name: "merakibroker_batch_saved_requests_total", Help: "Requests that the writes done in action batches would have taken alone, less those that were made for batches.",
 	})
 	m.usage = newUsageCollector()
-	m.registry.MustRegister(m.usage, m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, polls, m.saved, calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+	m.registry.MustRegister(m.usage, m.batching, m.batches, m.batchActions, m.batchSaved, requests, m.requestTime, m.watches, polls, m.saved, calls, callTime, attempts, m.attemptTime, queueTime, waiting,
 		verdicts, m.refusals, reuse, m.lookups, drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -183,7 +184,7 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 func (m *Metrics) call(operation, code, service string, took time.Duration) {
 	m.calls.of(callLabels{operation, code}).Inc()
 	if service != "" {
-		m.callTime.WithLabelValues(service).Observe(took.Seconds())
+		m.callTime.of(service).Observe(took.Seconds())
 	}
 }
 
