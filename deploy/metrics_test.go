@@ -35,7 +35,7 @@ func ofDaemon(t *testing.T, metrics map[string][]string) {
 			t.Fatal(err)
 		}
 		for _, m := range form.FindAllStringSubmatch(string(text), -1) {
-			metrics[m[1]] = []string{"key", "files", "outcome"}
+			metrics[m[1]] = []string{"key", "files", "outcome", "scope"}
 		}
 	}
 	if len(metrics) < n+5 {

@@ -55,9 +55,20 @@ func (d *daemon) holds(ctx context.Context, metrics *service.Metrics, log *slog.
 		h.Follow(ctx)
 	}()
 	d.closing(func() { cancel(); <-followed })
-	metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "merakibroker_holds", Help: "Holds that an operator has placed and that last: bulk of callers or organizations, or all writes.",
-	}, func() float64 { return float64(len(h.List(time.Now()))) }))
+	for _, scope := range hold.Scopes {
+		metrics.Registry().MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "merakibroker_holds", Help: "Holds that an operator has placed and that last, by scope: the bulk of a caller or of an organization, all writes.",
+			ConstLabels: prometheus.Labels{"scope": scope.String()},
+		}, func() float64 {
+			n := 0
+			for _, one := range h.List(time.Now()) {
+				if one.Scope == scope {
+					n++
+				}
+			}
+			return float64(n)
+		}))
+	}
 	return h
 }
 

@@ -5,6 +5,7 @@ module github.com/merakibroker/merakibroker/deploy/lint
 go 1.26.0
 
 require (
+	github.com/prometheus/common v0.65.0
 	github.com/prometheus/prometheus v0.305.0
 	google.golang.org/protobuf v1.36.11
 	istio.io/api v1.31.1
@@ -63,7 +64,6 @@ require (
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
 	github.com/prometheus/client_golang v1.22.0 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
-	github.com/prometheus/common v0.65.0 // indirect
 	github.com/prometheus/procfs v0.15.1 // indirect
 	github.com/prometheus/sigv4 v0.2.0 // indirect
 	github.com/stretchr/testify v1.11.1 // indirect

@@ -1,6 +1,7 @@
 // Package lint holds what deploy/ ships against the types of those who read it:
 // Istio's own, and Prometheus's own parser and engine. A field that Istio does
-// not know, or a query that is none, fails here and not in a cluster.
+// not know, or a query that is none, fails here and not in a cluster. Panels and alerts
+// are tried against what a run of merakid reports: run_test.go.
 package lint
 
 import (

@@ -37,6 +37,22 @@ const (
 	AllWrites
 )
 
+// Scopes are all scopes.
+var Scopes = [...]Scope{CallerBulk, OrganizationBulk, AllWrites}
+
+// String names a scope as metrics do.
+func (s Scope) String() string {
+	switch s {
+	case CallerBulk:
+		return "caller_bulk"
+	case OrganizationBulk:
+		return "organization_bulk"
+	case AllWrites:
+		return "all_writes"
+	}
+	return "none"
+}
+
 // A Hold is what an operator has stopped.
 type Hold struct {
 	Scope Scope `json:"scope"`
