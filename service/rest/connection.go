@@ -45,6 +45,9 @@ type connection struct {
 	net.Conn
 	// refused is told of a request that net/http has refused.
 	refused func(*fault.Error, int)
+	// head is what is here of a request whose headers have not arrived whole.
+	head head
+	full atomic.Bool // there was no room for it
 
 	// writing is held while bytes are written, so that what is asked about the socket
 	// is asked before or after them.
@@ -82,6 +85,10 @@ func (c *connection) Read(p []byte) (int, error) {
 		c.writing.Unlock()
 		c.end(!all || !errors.Is(err, io.EOF))
 	}
+	if !c.head.takes(n) {
+		c.full.Store(true)
+		return 0, &net.OpError{Op: "read", Err: errHeads} // net/http closes the connection, mostly without a word
+	}
 	return n, err
 }
 
@@ -89,7 +96,7 @@ func (c *connection) Read(p []byte) (int, error) {
 func (c *connection) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if answer, f, status := refusal(p); answer != nil {
+	if answer, f, status := refusal(p, c.full.Load()); answer != nil {
 		if c.refused != nil {
 			c.refused(f, status)
 		}
@@ -105,6 +112,7 @@ func (c *connection) Write(p []byte) (int, error) {
 // Close ends the connection from here, also in the middle of an answer.
 func (c *connection) Close() error {
 	c.end(!c.received())
+	c.head.ends(true)
 	return c.Conn.Close()
 }
 
@@ -205,6 +213,7 @@ func (h *Handler) withConnection(ctx context.Context, c net.Conn) context.Contex
 		c = t.NetConn()
 	}
 	if c, ok := c.(*connection); ok {
+		c.head.of = &h.heads
 		c.refused = func(f *fault.Error, status int) { h.tell(&request{r: new(http.Request), began: time.Now()}, f, status) }
 		return context.WithValue(ctx, connectionKey{}, c)
 	}

@@ -57,6 +57,7 @@ type Handler struct {
 	agents []Agent
 	// requests are those under way, answers those that are being written.
 	requests, answers load
+	heads             heads
 	// working counts the calls that are at the broker.
 	working  atomic.Int64
 	failures fault.LogSample
@@ -101,8 +102,11 @@ const (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{w: &answerWriter{ResponseWriter: w}, r: r, began: time.Now()}
 	defer h.recover(q)
-	if c := connectionOf(r.Context()); c != nil && r.ProtoMajor == 1 {
-		c.next()
+	if c := connectionOf(r.Context()); c != nil {
+		c.head.ends(r.ProtoMajor != 1)
+		if r.ProtoMajor == 1 {
+			c.next()
+		}
 	}
 	if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {
 		// Where a request has a length and chunks, net/http goes by the chunks, of

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"strings"
@@ -20,8 +21,9 @@ const (
 )
 
 // refusal gives what a client is told in the place of net/http's own refusal: the same
-// in the vendor's form, and never as a 400; nil for anything else that is written.
-func refusal(written []byte) (answer []byte, f *fault.Error, status int) {
+// in the vendor's form, and never as a 400; nil for anything else that is written. With
+// full the request has not been read whole for want of room.
+func refusal(written []byte, full bool) (answer []byte, f *fault.Error, status int) {
 	if len(written) > longestRefusal || !bytes.HasPrefix(written, []byte("HTTP/1.")) {
 		return nil, nil, 0
 	}
@@ -37,10 +39,16 @@ func refusal(written []byte) (answer []byte, f *fault.Error, status int) {
 		return nil, nil, 0
 	} else if strings.HasPrefix(line, "431 ") {
 		f.Reason, f.Detail, status = reasonTooLarge, "the request line and the headers take more than 32768 bytes", http.StatusRequestHeaderFieldsTooLarge
+	} else if full {
+		busy := tooManyRequests
+		f, status = &busy, http.StatusTooManyRequests
 	} else {
-		f.Detail = "the request cannot be read: " + strings.TrimPrefix(reason, "400 Bad Request: ")
+		// Without a reason it is the request line, or a header or a length that is none.
+		f.Detail = "the request cannot be read: " + cmp.Or(strings.TrimPrefix(strings.TrimPrefix(reason, "400 Bad Request"), ": "), "its first line, a header or its length is malformed")
 	}
-	f.Detail += "; nothing was sent"
+	if !full {
+		f.Detail += "; nothing was sent"
+	}
 	w := answerInMemory{header: http.Header{}}
 	_ = writeFault(&w, status, f) // memory takes everything
 	var out bytes.Buffer

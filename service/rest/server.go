@@ -21,6 +21,7 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused as every other method
 		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
 		ConnContext:       h.withConnection,
+		ConnState:         watchState,
 		ReadHeaderTimeout: 10 * time.Second,
 		WriteTimeout:      longestCall + readTime,
 		IdleTimeout:       2 * time.Minute,
