@@ -30,6 +30,11 @@ type batchService struct {
 func (s batchService) ApplyWrites(in *brokerv1.ApplyWritesRequest, stream grpc.ServerStreamingServer[brokerv1.ApplyWritesResponse]) error {
 	ctx := stream.Context()
 	r := batch.Request{ValidateOnly: in.GetValidateOnly(), Answers: in.GetReadBack()}
+	if in.GetTellHolds() {
+		r.Held = func(f *fault.Error) error {
+			return s.sendResult(ctx, stream, &brokerv1.ApplyWritesResponse{Outcome: &brokerv1.ApplyWritesResponse_Held{Held: s.heldStatus(ctx, f)}})
+		}
+	}
 	rpcs, err := s.writes(ctx, in.GetWrites(), &r)
 	if err != nil {
 		return err
@@ -200,6 +205,16 @@ func (s batchService) writeStatus(ctx context.Context, r *typedRPC, err error) *
 		f = &named
 	}
 	st, _ := failureOf(f, s.about(ctx, r.Name, f)).leave()
+	p := st.Proto()
+	return &brokerv1.WriteStatus{Code: p.GetCode(), Message: p.GetMessage(), Details: p.GetDetails()}
+}
+
+// heldStatus is the status with which a write that an operator holds would be refused. It
+// is of no operation.
+func (s batchService) heldStatus(ctx context.Context, f *fault.Error) *brokerv1.WriteStatus {
+	held := *f
+	held.Operation = ""
+	st, _ := failureOf(&held, s.about(ctx, brokerv1.BatchService_ApplyWrites_FullMethodName, &held)).leave()
 	p := st.Proto()
 	return &brokerv1.WriteStatus{Code: p.GetCode(), Message: p.GetMessage(), Details: p.GetDetails()}
 }

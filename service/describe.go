@@ -45,7 +45,7 @@ func (o *Operator) Describe() *brokerv1.BrokerDescription {
 	}
 	for _, b := range s.batches.UnderWay(mostDescribed) {
 		out.Batches = append(out.Batches, &brokerv1.BatchState{
-			OrganizationId: b.Organization, UnderWay: int32(b.Batches), Places: int32(b.Places), Waiting: int32(b.Waiting), Callers: b.Callers,
+			OrganizationId: b.Organization, UnderWay: int32(b.Batches), Places: int32(b.Places), Waiting: int32(b.Waiting), Held: int32(b.Held), Callers: b.Callers,
 		})
 	}
 	return out

@@ -18,7 +18,7 @@ import (
 
 func (a *app) apply() *cobra.Command {
 	var said beside
-	in := new(brokerv1.ApplyWritesRequest)
+	in := &brokerv1.ApplyWritesRequest{TellHolds: true}
 	c := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Make a list of writes with as few requests as it takes",
@@ -26,7 +26,8 @@ func (a *app) apply() *cobra.Command {
 standard input) is a JSON list, or one object after another, each with the operationId
 and the operation's request message, and if wanted with an id and a group; the writes of
 a group are done together or not at all. Shown is what was not made, and why; with -o
-json every write, one object a line. It exits with 10 where a write was not made.
+json every write, one object a line. That an operator holds writes of the list, which
+wait then, stands on standard error. It exits with 10 where a write was not made.
 
 --timeout does not count here: a list takes as long as its budget.`,
 		Example: `  echo '{"operation": "updateNetwork", "request": {"networkId": "N_1", "name": "Lobby"}}' | merakictl apply -
@@ -158,6 +159,11 @@ type progress struct {
 // take takes one result, and shows it where it wants attention.
 func (p *progress) take(r *brokerv1.ApplyWritesResponse) error {
 	a := p.app
+	if held := r.GetHeld(); held != nil {
+		p.clear()
+		fmt.Fprintf(a.err, "writes of the list wait: %s\n", plain(held.GetMessage()))
+		return nil
+	}
 	what, st := outcomeOf(r)
 	if what == "" {
 		p.done++

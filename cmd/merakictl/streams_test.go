@@ -114,3 +114,15 @@ func TestApplyShows(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestApplyWaits while an operator holds writes, and says so beside the results.
+func TestApplyWaits(t *testing.T) {
+	b := newBench(t, sandbox.Options{BatchTime: 50 * time.Millisecond})
+	if r := b.do(t, "", "hold", "writes", "--for", "1s", "--reason", "the store moves", "--token-file", b.token); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	r := b.do(t, `{"operation": "updateNetwork", "request": {"networkId": "`+b.sandbox.NetworkID(0, 0)+`", "name": "Hall"}}`, "apply", "-", "-o", "json")
+	if r.code != 0 || strings.Count(r.out, "\n") != 1 || !strings.Contains(r.out, `"done"`) || strings.Count(r.err, "writes of the list wait: ") != 1 || !strings.Contains(r.err, "(the store moves)") {
+		t.Errorf("%+v", r)
+	}
+}

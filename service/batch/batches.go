@@ -140,6 +140,9 @@ type Request struct {
 	// idempotency key; empty for none.
 	Caller, Name string
 	Writes       []Write
+	// Held is told that writes of the list wait because an operator holds them, once for
+	// each hold; nil for nobody.
+	Held func(*fault.Error) error
 	// ValidateOnly changes nothing. Answers keeps what the Dashboard answers to writes
 	// that go by themselves.
 	ValidateOnly, Answers bool
@@ -158,7 +161,7 @@ func (b *Batches) Apply(ctx, lifetime context.Context, r Request, emit func([]Re
 	if f != nil {
 		return f
 	}
-	return l.follow(ctx, lifetime, emit)
+	return l.follow(ctx, lifetime, r.Held, emit)
 }
 
 // check says what is wrong with a list as a whole.

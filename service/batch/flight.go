@@ -129,7 +129,9 @@ func (f *flight) do(ctx context.Context, op *apiv1.Operation, path string, body 
 		Caller: t.Caller, Weight: t.Weight, Priority: t.Priority, Share: t.Share, Deadline: f.list.of.config.Longest,
 		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected, Name: f.list.key.name, Face: audit.Batch,
 	})
-	switch g := fault.As(err); {
+	g := fault.As(err)
+	f.list.heard(f.pool.organization, g)
+	switch {
 	case g != nil:
 		f.requests += len(g.Attempts)
 		return nil, g
@@ -183,7 +185,7 @@ func (f *flight) post() (ending, []string, error) {
 		case g.Kind == fault.BadRequest || g.Kind == fault.Conflict:
 			return refused, g.Messages, g
 		case g.Kind == fault.BudgetExhausted: // nothing was sent
-			if !waited(f.unsent, max(g.RetryAfter, time.Second)) {
+			if !f.organization.again(f.unsent, g) {
 				return unsent, nil, nil
 			}
 			continue
@@ -319,7 +321,7 @@ func (f *flight) confirm() (ending, []string, error) {
 		case g.Kind == fault.Draining:
 			return dropped, nil, g
 		case g.Kind == fault.BudgetExhausted || g.Kind == fault.RateLimited:
-			_ = waited(life, max(g.RetryAfter, time.Second))
+			_ = f.organization.again(life, g)
 			continue
 		}
 		if f.document.Confirmed {
@@ -373,7 +375,10 @@ func (f *flight) follow() error {
 		polls++
 		answer, g := f.do(life, f.list.of.read, f.path(f.document.ID), nil)
 		if g != nil {
-			if failures++; failures >= mostFailures || g.Kind == fault.Draining {
+			if g.Kind != fault.BudgetExhausted { // held, or too busy: nothing is wrong with the batch
+				failures++
+			}
+			if failures >= mostFailures || g.Kind == fault.Draining {
 				return g
 			}
 			wait = max(p.wait(), g.RetryAfter)

@@ -58,6 +58,8 @@ type list struct {
 	// sent, until somebody reads the list again.
 	parked  []*flight
 	dropped map[*unit]error
+	// held are the refusals of writes that an operator holds, by organization.
+	held    map[string]*fault.Error
 	changed chan struct{} // closed at each change
 
 	readers int
@@ -108,7 +110,7 @@ func (b *Batches) newList(r Request, content [sha256.Size]byte, all []placed) *l
 	return &list{
 		of: b, id: rand.Text(), key: listKey{r.Caller, r.Name}, began: time.Now(), validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
 		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
-		dropped: make(map[*unit]error), changed: make(chan struct{}),
+		dropped: make(map[*unit]error), held: make(map[string]*fault.Error), changed: make(chan struct{}),
 	}
 }
 

@@ -23,6 +23,7 @@ type organization struct {
 	mu      sync.Mutex
 	held    map[string]int // places by caller
 	taken   int
+	stopped int // batches and single writes that an operator holds
 	waiting []*turn
 	// usual is what batches have taken of late; 0 when none has ended.
 	usual time.Duration
@@ -49,7 +50,7 @@ func (b *Batches) of(id string) *organization {
 	if len(b.organizations) >= mostOrganizations {
 		for id, o := range b.organizations {
 			o.mu.Lock()
-			idle := o.taken == 0 && len(o.waiting) == 0
+			idle := o.taken == 0 && len(o.waiting) == 0 && o.stopped == 0
 			o.mu.Unlock()
 			if idle {
 				delete(b.organizations, id)

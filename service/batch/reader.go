@@ -19,7 +19,7 @@ func (l *list) over() bool {
 }
 
 // follow reads a list to its end.
-func (l *list) follow(ctx, lifetime context.Context, emit func([]Result) error) error {
+func (l *list) follow(ctx, lifetime context.Context, held func(*fault.Error) error, emit func([]Result) error) error {
 	defer l.left()
 	l.mu.Lock()
 	if l.plan.open > 0 {
@@ -27,7 +27,7 @@ func (l *list) follow(ctx, lifetime context.Context, emit func([]Result) error) 
 		l.advance()
 	}
 	l.mu.Unlock()
-	sent := 0
+	sent, told := 0, make(map[string]bool)
 	for {
 		l.mu.Lock()
 		shown := l.shown()
@@ -36,7 +36,16 @@ func (l *list) follow(ctx, lifetime context.Context, emit func([]Result) error) 
 		if l.gone() {
 			why = noStore(nil)
 		}
+		var holds []*fault.Error
+		if held != nil {
+			holds = l.holds(told)
+		}
 		l.mu.Unlock()
+		for _, f := range holds {
+			if err := held(f); err != nil {
+				return err
+			}
+		}
 		if len(news) > 0 {
 			if err := emit(news); err != nil {
 				return err
@@ -126,9 +135,14 @@ func (l *list) rest(sent int, why *fault.Error, emit func([]Result) error) error
 		why = &fault.Error{Kind: fault.Conflict, Reason: "WAITS_FOR_ANOTHER", Detail: "it comes after a write of the list that is still pending or was not tried; nothing was sent"}
 	}
 	for m, i := range l.index {
-		if !known[i] {
-			out = append(out, Result{Index: i, State: NotTried, Resource: l.items[m].path, Err: l.because(m, why)})
+		if known[i] {
+			continue
 		}
+		err := why
+		if f := l.held[l.placed[i].organization]; f != nil { // for that it has waited
+			err = f
+		}
+		out = append(out, Result{Index: i, State: NotTried, Resource: l.items[m].path, Err: l.because(m, err)})
 	}
 	l.mu.Unlock()
 	slices.SortStableFunc(out, func(a, b Result) int { return a.Index - b.Index })

@@ -19,7 +19,7 @@ func (l *list) alone(unsent context.Context, u *unit, number int) {
 	var answer *broker.Answer
 	var err error
 	if l.keep(fact{Flight: number, Members: l.writesOf(u.members), Alone: true}) {
-		answer, err = l.make(unsent, c)
+		answer, err = l.make(unsent, c, l.placed[l.index[u.members[0]]].organization)
 	} else {
 		err = noStore(nil)
 	}
@@ -59,13 +59,14 @@ const mostBusy = 10
 
 // make makes a call. What finds no slot in time comes back as it is told to, as long as
 // somebody waits for it.
-func (l *list) make(unsent context.Context, c *broker.Call) (*broker.Answer, error) {
+func (l *list) make(unsent context.Context, c *broker.Call, organization string) (*broker.Answer, error) {
 	itself := *c
 	itself.Untold = true // it may go several times, and is told once
 	c = &itself
 	for busy := 0; ; {
 		answer, err := l.of.config.Dashboard.Do(unsent, c)
 		f := fault.As(err)
+		l.heard(organization, f)
 		switch {
 		case f == nil:
 			return answer, err
@@ -75,7 +76,7 @@ func (l *list) make(unsent context.Context, c *broker.Call) (*broker.Answer, err
 		default:
 			return nil, err
 		}
-		if !waited(unsent, max(f.RetryAfter, time.Second)) {
+		if !l.of.of(organization).again(unsent, f) {
 			return nil, fault.Ended(c.Operation.GetId(), unsent.Err(), "waiting for a slot")
 		}
 	}

@@ -12,6 +12,8 @@ type UnderWay struct {
 	// Batches are under way, of Places at the most; Waiting are lists that wait for a
 	// place.
 	Batches, Places, Waiting int
+	// Held are batches, and writes that go by themselves, that an operator holds.
+	Held int
 	// Callers are whose the batches are.
 	Callers []string
 }
@@ -25,8 +27,8 @@ func (b *Batches) UnderWay(limit int) []UnderWay {
 	var out []UnderWay
 	for id, o := range all {
 		o.mu.Lock()
-		if o.taken > 0 || len(o.waiting) > 0 {
-			out = append(out, UnderWay{id, o.taken, o.limit, len(o.waiting), slices.Sorted(maps.Keys(o.held))})
+		if o.taken > 0 || len(o.waiting) > 0 || o.stopped > 0 {
+			out = append(out, UnderWay{id, o.taken, o.limit, len(o.waiting), o.stopped, slices.Sorted(maps.Keys(o.held))})
 		}
 		o.mu.Unlock()
 	}

@@ -53,7 +53,7 @@ func (f *fake) Describe() *brokerv1.BrokerDescription {
 		Holds: f.holds, ReadOnly: f.readOnly, AttemptsUnderWay: 1,
 		UnderWay: []*brokerv1.Attempt{{StartTime: now, Operation: "getNetwork", OrganizationId: markup, Caller: quotes, Method: "GET", Number: 2}},
 		Watches:  []*brokerv1.WatchState{{Operation: "getOrganizationNetworks", Callers: []string{quotes}, Watches: 4, Age: durationpb.New(time.Minute), Trouble: markup}},
-		Batches:  []*brokerv1.BatchState{{OrganizationId: "1", UnderWay: 2, Places: 3, Waiting: 1, Callers: []string{quotes}}},
+		Batches:  []*brokerv1.BatchState{{OrganizationId: "1", UnderWay: 2, Places: 3, Waiting: 1, Held: 77, Callers: []string{quotes}}},
 	}
 }
 
@@ -152,7 +152,7 @@ func TestPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"1.2.3", "0123456789ab<", "rejected: put a new key", "lost 2 times", "<dd>3</dd>", "unreachable", "id-1, id-2, id-3<", "organization 1006",
-		"1 min 30 s", "id-9", "give up: refused", "The caller&#39;s request is wrong", "getOrganizationNetworks", "Release bulk of caller spiffe",
+		"1 min 30 s", "id-9", "give up: refused", "The caller&#39;s request is wrong", "getOrganizationNetworks", "Release bulk of caller spiffe", "<strong>77</strong>",
 		`M0.0 24.0L40.0 12.0L80.0 0.0L120.0 0.0`, "And 5 more", `href="/metrics"`, "7.0 <span", "unknown field", "all others", "25.0 %", `<td class="n">7</td>`, `<html lang="en">`,
 	} {
 		if !strings.Contains(page, want) {

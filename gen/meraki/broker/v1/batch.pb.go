@@ -32,7 +32,10 @@ type ApplyWritesRequest struct {
 	// executes one. What passes can still fail.
 	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// Reads each resource when it has been written, for one request each.
-	ReadBack      bool `protobuf:"varint,3,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
+	ReadBack bool `protobuf:"varint,3,opt,name=read_back,json=readBack,proto3" json:"read_back,omitempty"`
+	// Says when writes of the list wait because an operator holds them: a response with
+	// held, and no id.
+	TellHolds     bool `protobuf:"varint,4,opt,name=tell_holds,json=tellHolds,proto3" json:"tell_holds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -84,6 +87,13 @@ func (x *ApplyWritesRequest) GetValidateOnly() bool {
 func (x *ApplyWritesRequest) GetReadBack() bool {
 	if x != nil {
 		return x.ReadBack
+	}
+	return false
+}
+
+func (x *ApplyWritesRequest) GetTellHolds() bool {
+	if x != nil {
+		return x.TellHolds
 	}
 	return false
 }
@@ -156,7 +166,7 @@ func (x *Write) GetGroup() string {
 // What became of one write. Each write of the list gets one.
 type ApplyWritesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The write's.
+	// The write's; empty with held.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Types that are valid to be assigned to Outcome:
 	//
@@ -165,6 +175,7 @@ type ApplyWritesResponse struct {
 	//	*ApplyWritesResponse_NotTried
 	//	*ApplyWritesResponse_Pending
 	//	*ApplyWritesResponse_Valid
+	//	*ApplyWritesResponse_Held
 	Outcome       isApplyWritesResponse_Outcome `protobuf_oneof:"outcome"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -259,6 +270,15 @@ func (x *ApplyWritesResponse) GetValid() *WriteValid {
 	return nil
 }
 
+func (x *ApplyWritesResponse) GetHeld() *WriteStatus {
+	if x != nil {
+		if x, ok := x.Outcome.(*ApplyWritesResponse_Held); ok {
+			return x.Held
+		}
+	}
+	return nil
+}
+
 type isApplyWritesResponse_Outcome interface {
 	isApplyWritesResponse_Outcome()
 }
@@ -286,6 +306,13 @@ type ApplyWritesResponse_Valid struct {
 	Valid *WriteValid `protobuf:"bytes,6,opt,name=valid,proto3,oneof"`
 }
 
+type ApplyWritesResponse_Held struct {
+	// With tell_holds, and of no write: an operator holds writes of the list, which wait;
+	// by whom, until when and why is in the message. HELD_BY_OPERATOR, with the delay
+	// after which they try again.
+	Held *WriteStatus `protobuf:"bytes,7,opt,name=held,proto3,oneof"`
+}
+
 func (*ApplyWritesResponse_Done) isApplyWritesResponse_Outcome() {}
 
 func (*ApplyWritesResponse_Failed) isApplyWritesResponse_Outcome() {}
@@ -295,6 +322,8 @@ func (*ApplyWritesResponse_NotTried) isApplyWritesResponse_Outcome() {}
 func (*ApplyWritesResponse_Pending) isApplyWritesResponse_Outcome() {}
 
 func (*ApplyWritesResponse_Valid) isApplyWritesResponse_Outcome() {}
+
+func (*ApplyWritesResponse_Held) isApplyWritesResponse_Outcome() {}
 
 type WriteDone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -540,22 +569,25 @@ var File_meraki_broker_v1_batch_proto protoreflect.FileDescriptor
 
 const file_meraki_broker_v1_batch_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmeraki/broker/v1/batch.proto\x12\x10meraki.broker.v1\x1a\x19google/protobuf/any.proto\"\x87\x01\n" +
+	"\x1cmeraki/broker/v1/batch.proto\x12\x10meraki.broker.v1\x1a\x19google/protobuf/any.proto\"\xa6\x01\n" +
 	"\x12ApplyWritesRequest\x12/\n" +
 	"\x06writes\x18\x01 \x03(\v2\x17.meraki.broker.v1.WriteR\x06writes\x12#\n" +
 	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x1b\n" +
-	"\tread_back\x18\x03 \x01(\bR\breadBack\"]\n" +
+	"\tread_back\x18\x03 \x01(\bR\breadBack\x12\x1d\n" +
+	"\n" +
+	"tell_holds\x18\x04 \x01(\bR\ttellHolds\"]\n" +
 	"\x05Write\x12.\n" +
 	"\arequest\x18\x01 \x01(\v2\x14.google.protobuf.AnyR\arequest\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
-	"\x05group\x18\x03 \x01(\tR\x05group\"\xcc\x02\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"\x81\x03\n" +
 	"\x13ApplyWritesResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x121\n" +
 	"\x04done\x18\x02 \x01(\v2\x1b.meraki.broker.v1.WriteDoneH\x00R\x04done\x127\n" +
 	"\x06failed\x18\x03 \x01(\v2\x1d.meraki.broker.v1.WriteStatusH\x00R\x06failed\x12<\n" +
 	"\tnot_tried\x18\x04 \x01(\v2\x1d.meraki.broker.v1.WriteStatusH\x00R\bnotTried\x12:\n" +
 	"\apending\x18\x05 \x01(\v2\x1e.meraki.broker.v1.WritePendingH\x00R\apending\x124\n" +
-	"\x05valid\x18\x06 \x01(\v2\x1c.meraki.broker.v1.WriteValidH\x00R\x05validB\t\n" +
+	"\x05valid\x18\x06 \x01(\v2\x1c.meraki.broker.v1.WriteValidH\x00R\x05valid\x123\n" +
+	"\x04held\x18\a \x01(\v2\x1d.meraki.broker.v1.WriteStatusH\x00R\x04heldB\t\n" +
 	"\aoutcome\"\xe9\x01\n" +
 	"\tWriteDone\x12\x1d\n" +
 	"\n" +
@@ -608,17 +640,18 @@ var file_meraki_broker_v1_batch_proto_depIdxs = []int32{
 	6,  // 4: meraki.broker.v1.ApplyWritesResponse.not_tried:type_name -> meraki.broker.v1.WriteStatus
 	4,  // 5: meraki.broker.v1.ApplyWritesResponse.pending:type_name -> meraki.broker.v1.WritePending
 	5,  // 6: meraki.broker.v1.ApplyWritesResponse.valid:type_name -> meraki.broker.v1.WriteValid
-	7,  // 7: meraki.broker.v1.WriteDone.response:type_name -> google.protobuf.Any
-	6,  // 8: meraki.broker.v1.WriteDone.read_back_failed:type_name -> meraki.broker.v1.WriteStatus
-	6,  // 9: meraki.broker.v1.WritePending.why:type_name -> meraki.broker.v1.WriteStatus
-	7,  // 10: meraki.broker.v1.WriteStatus.details:type_name -> google.protobuf.Any
-	0,  // 11: meraki.broker.v1.BatchService.ApplyWrites:input_type -> meraki.broker.v1.ApplyWritesRequest
-	2,  // 12: meraki.broker.v1.BatchService.ApplyWrites:output_type -> meraki.broker.v1.ApplyWritesResponse
-	12, // [12:13] is the sub-list for method output_type
-	11, // [11:12] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	6,  // 7: meraki.broker.v1.ApplyWritesResponse.held:type_name -> meraki.broker.v1.WriteStatus
+	7,  // 8: meraki.broker.v1.WriteDone.response:type_name -> google.protobuf.Any
+	6,  // 9: meraki.broker.v1.WriteDone.read_back_failed:type_name -> meraki.broker.v1.WriteStatus
+	6,  // 10: meraki.broker.v1.WritePending.why:type_name -> meraki.broker.v1.WriteStatus
+	7,  // 11: meraki.broker.v1.WriteStatus.details:type_name -> google.protobuf.Any
+	0,  // 12: meraki.broker.v1.BatchService.ApplyWrites:input_type -> meraki.broker.v1.ApplyWritesRequest
+	2,  // 13: meraki.broker.v1.BatchService.ApplyWrites:output_type -> meraki.broker.v1.ApplyWritesResponse
+	13, // [13:14] is the sub-list for method output_type
+	12, // [12:13] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meraki_broker_v1_batch_proto_init() }
@@ -632,6 +665,7 @@ func file_meraki_broker_v1_batch_proto_init() {
 		(*ApplyWritesResponse_NotTried)(nil),
 		(*ApplyWritesResponse_Pending)(nil),
 		(*ApplyWritesResponse_Valid)(nil),
+		(*ApplyWritesResponse_Held)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

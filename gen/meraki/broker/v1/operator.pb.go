@@ -779,8 +779,10 @@ type BatchState struct {
 	UnderWay int32 `protobuf:"varint,2,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
 	Places   int32 `protobuf:"varint,3,opt,name=places,proto3" json:"places,omitempty"`
 	// Lists that wait for a place.
-	Waiting       int32    `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	Callers       []string `protobuf:"bytes,5,rep,name=callers,proto3" json:"callers,omitempty"`
+	Waiting int32    `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Callers []string `protobuf:"bytes,5,rep,name=callers,proto3" json:"callers,omitempty"`
+	// Batches, and writes that go by themselves, that wait because an operator holds them.
+	Held          int32 `protobuf:"varint,6,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -850,6 +852,13 @@ func (x *BatchState) GetCallers() []string {
 	return nil
 }
 
+func (x *BatchState) GetHeld() int32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 var File_meraki_broker_v1_operator_proto protoreflect.FileDescriptor
 
 const file_meraki_broker_v1_operator_proto_rawDesc = "" +
@@ -907,14 +916,15 @@ const file_meraki_broker_v1_operator_proto_rawDesc = "" +
 	"\awatches\x18\x04 \x01(\x05R\awatches\x12+\n" +
 	"\x03age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03age\x127\n" +
 	"\tread_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12\x18\n" +
-	"\atrouble\x18\a \x01(\tR\atrouble\"\x9e\x01\n" +
+	"\atrouble\x18\a \x01(\tR\atrouble\"\xb2\x01\n" +
 	"\n" +
 	"BatchState\x12'\n" +
 	"\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationId\x12\x1b\n" +
 	"\tunder_way\x18\x02 \x01(\x05R\bunderWay\x12\x16\n" +
 	"\x06places\x18\x03 \x01(\x05R\x06places\x12\x18\n" +
 	"\awaiting\x18\x04 \x01(\x05R\awaiting\x12\x18\n" +
-	"\acallers\x18\x05 \x03(\tR\acallers*\x80\x01\n" +
+	"\acallers\x18\x05 \x03(\tR\acallers\x12\x12\n" +
+	"\x04held\x18\x06 \x01(\x05R\x04held*\x80\x01\n" +
 	"\tHoldScope\x12\x1a\n" +
 	"\x16HOLD_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16HOLD_SCOPE_CALLER_BULK\x10\x01\x12 \n" +
