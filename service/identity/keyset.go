@@ -161,7 +161,12 @@ func parseJWK(raw json.RawMessage) (key tokenKey, used bool, err error) {
 	if meant.Type == "OKP" && base64.RawURLEncoding.DecodedLen(len(strings.TrimRight(meant.X, "="))) != ed25519.PublicKeySize {
 		return tokenKey{}, false, errors.New("has not the length of an Ed25519 key")
 	}
-	return tokenKey{id: k.KeyID, alg: k.Algorithm, public: k.Key}, true, nil
+	key = tokenKey{id: k.KeyID, alg: k.Algorithm, public: k.Key}
+	if key.alg != "" && !(slices.Contains(algorithms[:], key.alg) && key.signs(key.alg)) {
+		// One for encryption, say, whose use is not told: no token can be its.
+		return tokenKey{}, false, fmt.Errorf("is for the algorithm %q, and no token that is signed by it is taken", clip(key.alg))
+	}
+	return key, true, nil
 }
 
 // usable refuses keys that are too weak or of no type that signs tokens.

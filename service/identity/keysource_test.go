@@ -178,8 +178,11 @@ func TestOddKeysCostOnlyThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	point := number(make([]byte, 32))
+	strong := number(is.keys["RS256"].Public().(*rsa.PublicKey).N.Bytes())
 	odd := []string{
 		`{"kty":"RSA","n":"` + number(weak.N.Bytes()) + `","e":"AQAB","kid":"weak"}`,
+		`{"kty":"RSA","n":"` + strong + `","e":"AQAB","alg":"RSA-OAEP"}`, `{"kty":"RSA","n":"` + strong + `","e":"AQAB","alg":"HS256"}`,
+		`{"kty":"RSA","n":"` + strong + `","e":"AQAB","alg":"ES256"}`, `{"kty":"RSA","n":"` + strong + `","e":"AQAB","alg":"none"}`,
 		`{"kty":"RSA","n":"!!","e":"AQAB"}`, `{"kty":"RSA","n":"","e":"AQAB"}`, `{"kty":"RSA","e":"AQAB"}`, `{"kty":"RSA","n":7,"e":[]}`,
 		`{"kty":"oct","k":"AQIDBA"}`, `{"kty":"EC","crv":"P-256","x":"` + point + `","y":"` + point + `"}`, `{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}`,
 		`{"kty":"OKP","crv":"Ed25519","x":"AQ"}`, `{"kty":"OKP","crv":"X25519","x":"` + point + `"}`, `{"kty":"AKP","alg":"ML-DSA-44","pub":"AQ"}`, `{}`, `7`, `null`, `"x"`, `{"kty":"RSA","x5c":["!"],"n":"AQ","e":"AQAB"}`,
