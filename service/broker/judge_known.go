@@ -107,14 +107,22 @@ func taken(messages []string) string {
 			continue
 		}
 		// "Validation failed: Number has already been taken, Name is too long"
-		subject = subject[strings.LastIndexAny(subject, ":,;.")+1:]
-		words := strings.FieldsFunc(subject, func(c rune) bool { return !unicode.IsLetter(c) })
+		at := strings.LastIndexAny(subject, ":,;.")
+		words := wordsOf(subject[at+1:])
+		if at >= 0 && subject[at] == ':' && !slices.ContainsFunc(words, func(word string) bool { return word != "has" && word != "have" }) {
+			// "name: has already been taken", of an object of errors by field
+			words = wordsOf(subject[strings.LastIndexAny(subject[:at], ":,;")+1 : at])
+		}
 		if slices.Contains(words, "name") {
 			return reasonNameTaken
 		}
 		reason = reasonExists
 	}
 	return reason
+}
+
+func wordsOf(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return !unicode.IsLetter(c) })
 }
 
 // said tells whether one of the messages has the words, which are in lower case.
