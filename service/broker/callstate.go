@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,9 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 	if !j.call.read() {
 		before := j.organization
 		defer func() {
+			if reachesOthers(j.call.Operation) {
+				before = ""
+			}
 			b.written(before)
 			if j.organization != before {
 				b.written(j.organization)
@@ -167,6 +171,14 @@ func (b *Broker) address(j *callState) *fault.Error {
 	j.addressed.Store(&organization)
 	b.lanes.Assign(&j.slot, payerOf(j.call, payer))
 	return nil
+}
+
+// reachesOthers tells a write whose body names another organization: it gives it
+// licenses, networks or the like. It counts as one whose owner is not known.
+func reachesOthers(o *apiv1.Operation) bool {
+	return slices.ContainsFunc(o.GetNamedOwners(), func(n *apiv1.NamedOwner) bool {
+		return n.GetKind() == apiv1.NamedOwner_KIND_ORGANIZATION && n.GetLocation() == apiv1.Location_LOCATION_BODY
+	})
 }
 
 // written makes a write seen by every read that comes after it.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -223,4 +224,41 @@ func TestTemplatesAreLearnedOnAMiss(t *testing.T) {
 			t.Errorf("organizations were listed %d times", n)
 		}
 	}, func(c *Config) { c.Owners.PrefetchAfter = 3 })
+}
+
+// TestTemplatesAreListedWithTheKeyOfTheirOrganization: the key at hand may see an
+// organization that it is not there for.
+func TestTemplatesAreListedWithTheKeyOfTheirOrganization(t *testing.T) {
+	var mu sync.Mutex
+	keys := make(map[string]string)
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
+		mu.Lock()
+		defer mu.Unlock()
+		keys[r.Path] = r.Key.ID()
+		switch r.Path {
+		case "/networks/L_1":
+			return status(404)
+		case "/organizations":
+			return ok(`[{"id":"1"},{"id":"2"},{"id":"3"}]`)
+		}
+		return ok("[]")
+	}}
+	second := dashboard.NewKey("second")
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		if _, err := b.Do(t.Context(), network("L_1", 0)); err != nil {
+			t.Fatal(err)
+		}
+		_ = pause(t.Context(), 5*time.Second)
+		for o, want := range map[string]string{"1": testKey.ID(), "2": second.ID(), "3": ""} {
+			if got := keys["/organizations/"+o+"/configTemplates"]; got != want {
+				t.Errorf("organization %s: the key %q; want %q", o, got, want)
+			}
+		}
+	}, func(c *Config) {
+		c.Owners.PrefetchAfter = 3
+		c.KeyFor = func(organization string) (dashboard.Key, bool) {
+			key, ok := map[string]dashboard.Key{"1": testKey, "2": second}[organization]
+			return key, ok
+		}
+	})
 }

@@ -121,6 +121,10 @@ func (b *Broker) learnTemplates(key dashboard.Key) {
 		ctx := b.life.Context()
 		organizations, _ := b.organizations(ctx, key)
 		for _, o := range organizations[:min(len(organizations), mostTemplateLists)] {
+			key, ok := b.keyFor(o, key)
+			if !ok {
+				continue // the key sees the organization, and is not there for it
+			}
 			_ = b.listOf(ctx, key, o, "getOrganizationConfigTemplates", "/configTemplates", "")
 		}
 	})

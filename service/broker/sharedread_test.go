@@ -244,3 +244,31 @@ func TestReadAfterAWriteJoinsNoEarlierOne(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestAWriteThatNamesAnotherOrganization is one of a read there, too: licenses, say, are
+// moved to it.
+func TestAWriteThatNamesAnotherOrganization(t *testing.T) {
+	inBubble(t, &fakeDashboard{}, func(t *testing.T, b *Broker) {
+		read := write(apiv1.Verb_VERB_GET, "2")
+		read.MaxAge, read.Body = time.Minute, nil
+		cached := func() string {
+			a, err := b.Do(t.Context(), read)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Cache
+		}
+		_, _ = cached(), pause(t.Context(), time.Second)
+		if got := cached(); got != CacheHit {
+			t.Fatalf("a second read: %s", got)
+		}
+		move := write(apiv1.Verb_VERB_POST, "1")
+		move.Operation.NamedOwners = []*apiv1.NamedOwner{{Property: "destOrganizationId", Location: apiv1.Location_LOCATION_BODY, Kind: apiv1.NamedOwner_KIND_ORGANIZATION}}
+		if _, err := b.Do(t.Context(), move); err != nil {
+			t.Fatal(err)
+		}
+		if got := cached(); got == CacheHit {
+			t.Error("the other organization's answer from before the write is still given")
+		}
+	})
+}
