@@ -202,3 +202,29 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("%d slots in 0.2 s", got)
 	}
 }
+
+// TestClockSetBackInAStop: the stop ends as long after as it would have, and the bucket
+// fills from there.
+func TestClockSetBackInAStop(t *testing.T) {
+	t.Parallel()
+	l := NewLocal()
+	l.Stop(context.Background(), seconds(100), organization, 20*time.Second)
+	for at, want := range map[float64]bool{50: false, 69.9: false} {
+		if l.Take(seconds(at), organization) != want {
+			t.Errorf("at %v s", at)
+		}
+	}
+	if !l.Take(seconds(71), organization) {
+		t.Error("no slot a second after the stop")
+	}
+}
+
+// TestAStopOfNoTime is over at once, whatever a clock has said.
+func TestAStopOfNoTime(t *testing.T) {
+	t.Parallel()
+	l := NewLocal()
+	l.Stop(context.Background(), start, organization, -time.Second)
+	if until := l.Peek(start, organization).StoppedUntil; !until.Equal(start) {
+		t.Errorf("stopped until %v after %v", until, start)
+	}
+}

@@ -26,6 +26,7 @@ func held(t *testing.T) *Access {
 		{Name: "one", Callers: []string{"one"}, Operations: all, Organizations: []string{"1", "none"}},
 		{Name: "vlans", Callers: []string{"vlans"}, Operations: []identity.Grant{{Operation: "createOrganizationActionBatch"}, {Operation: "createNetworkApplianceVlan"}}, Organizations: []string{"1"}},
 		{Name: "batches", Callers: []string{"batches"}, Operations: []identity.Grant{{Operation: "createOrganizationActionBatch"}}, Organizations: []string{"*"}},
+		{Name: "far", Callers: []string{"far"}, Operations: all, Organizations: []string{"1", "3"}},
 		{Name: "every", Callers: []string{"every"}, Operations: all, Organizations: []string{"*"}},
 	}, true, nil)
 	if err != nil {
@@ -219,5 +220,19 @@ func TestActionsAreCalls(t *testing.T) {
 	unknown, err := new(Access).actions(a.Contract.Operation("createOrganizationActionBatch").Operation, []byte(`{"actions":[`+vlan+`]}`))
 	if err != nil || len(unknown) != 1 || unknown[0].operation.GetId() != contract.UnknownOperation || unknown[0].owner != "N_1" {
 		t.Errorf("%+v, %v", unknown, err)
+	}
+}
+
+// TestEachOrganizationIsToldOnce where no key serves all that a call names.
+func TestEachOrganizationIsToldOnce(t *testing.T) {
+	t.Parallel()
+	a := held(t)
+	p, err := a.Ask(a.about(t, "far", "combineOrganizationNetworks", "1", "", `{"name":"c","networkIds":["N_1","N_2"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Settle("1", []string{"3", "3"})
+	if f := fault.As(err); f == nil || !strings.Contains(f.Detail, "in organization 3 and 1;") {
+		t.Error(err)
 	}
 }

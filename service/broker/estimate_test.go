@@ -107,3 +107,22 @@ func TestAmpleTime(t *testing.T) {
 		t.Errorf("%v is usual", got)
 	}
 }
+
+// TestAnAttemptThatWasCutAtTwiceTheAmpleTime says nothing; a little before, it does.
+func TestAnAttemptThatWasCutAtTwiceTheAmpleTime(t *testing.T) {
+	t.Parallel()
+	for short, grows := range map[time.Duration]bool{0: false, 1: true} {
+		var s serviceTimes
+		now := time.Now()
+		for range 100 {
+			s.observe("a", now, 100*time.Millisecond)
+		}
+		before := s.ample("a", now)
+		for range 50 {
+			s.cut("a", now, 2*before-short)
+		}
+		if after := s.ample("a", now); (after > before) != grows {
+			t.Errorf("cut %v before twice the ample time: %v after %v", short, after, before)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -174,4 +175,23 @@ func TestDrainEmptiesGates(t *testing.T) {
 			t.Errorf("%d of 6 refused, want the one that waited", refused)
 		}
 	})
+}
+
+// TestWhatAGateSaysOfItsLimit: one at a time, or a few.
+func TestWhatAGateSaysOfItsLimit(t *testing.T) {
+	remove := write(apiv1.Verb_VERB_DELETE, "1")
+	remove.Operation.Id = deleteNetwork
+	for want, c := range map[string]*Call{"may have one at a time": remove, "may have only a few at a time": batch("1")} {
+		inBubble(t, &fakeDashboard{delay: 30 * time.Second}, func(t *testing.T, b *Broker) {
+			said := ""
+			for _, f := range do(t, b, 10*time.Second, c, c, c, c, c, c) {
+				if f != nil && strings.Contains(f.Detail, "may have") {
+					said = f.Detail
+				}
+			}
+			if !strings.Contains(said, want) {
+				t.Errorf("%q; want %q", said, want)
+			}
+		})
+	}
 }

@@ -272,3 +272,40 @@ func TestAWriteThatNamesAnotherOrganization(t *testing.T) {
 		}
 	})
 }
+
+// TestAReadIsClosedForOthers by who is alone in it, and by nobody else.
+func TestAReadIsClosedForOthers(t *testing.T) {
+	t.Parallel()
+	first, other := t.Context(), context.WithValue(t.Context(), readKey{}, 1)
+	c := newSharedContext(context.Background(), first)
+	if !c.join(other) || c.closeAlone() {
+		t.Error("closed, and another waits")
+	}
+	if c.leave(other, context.Canceled); !c.closeAlone() || c.join(other) {
+		t.Error("joined after it was closed")
+	}
+	c.leave(first, context.Canceled)
+}
+
+// TestWhatEndsForWantOfTimeIsDoneAgain when somebody with more time has joined meanwhile;
+// what ends for another reason is not.
+func TestWhatEndsForWantOfTimeIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	short, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	long, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for kind, want := range map[fault.Kind]int{fault.BudgetExhausted: 2, fault.NotFound: 1} {
+		j := &callState{ctx: newSharedContext(context.Background(), short)}
+		n := 0
+		f := j.inTime(func() *fault.Error {
+			if n++; n == 1 {
+				j.ctx.(*sharedContext).join(long)
+			}
+			return &fault.Error{Kind: kind}
+		})
+		if n != want || f == nil || f.Kind != kind {
+			t.Errorf("%v: done %d times, %v; want %d", kind, n, f, want)
+		}
+	}
+}

@@ -47,6 +47,9 @@ var shapes = []struct {
 	name, body string
 	want       []string
 }{
+	{"errors in lists of lists", `{"errors":[[[["deep"]]]]}`, []string{"deep"}},
+	{"a number under a name", `{"errors":{"port":{"message":5}}}`, []string{"port: 5"}},
+	{"a number without one", `{"errors":[5,"no"]}`, []string{"no"}},
 	{"errors as a list", `{"errors":["VLANs are not enabled for this network"]}`, []string{"VLANs are not enabled for this network"}},
 	{"several, in order", `{"errors":["c","a","b"]}`, []string{"c", "a", "b"}},
 	{"errors as an object", `{"errors":{"vlan":["is too large","is odd"],"name":"is taken"}}`, []string{"vlan: is too large", "vlan: is odd", "name: is taken"}},

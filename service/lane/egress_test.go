@@ -1,0 +1,70 @@
+package lane
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+// An inStore is a scheduler that cannot grant a slot without being asked for one.
+type inStore struct{ ratelimit.Scheduler }
+
+// TestWhatALaneHoldsAtRestIsGivenBack: where replicas share the address, a call that
+// leaves while it has its organization's part alone leaves no part taken.
+func TestWhatALaneHoldsAtRestIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) {
+			c.Scheduler, c.Egress = inStore{ratelimit.NewLocal()}, "e"
+			c.AddressRate, c.AddressBurst = 1, 1
+		})
+		var first, second Slot
+		ls.Assign(&first, Payer{Organization: "1"})
+		if f := first.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+			t.Fatal(f)
+		}
+		ls.Assign(&second, Payer{Organization: "2"})
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan struct{})
+		go func() {
+			_ = second.Acquire(ctx, ask("a", ratelimit.Normal))
+			close(left)
+		}()
+		pause(t.Context(), 5*time.Millisecond)
+		if n := ls.Budget("2").Tokens; n > 7.1 {
+			t.Fatalf("%.2f tokens: the organization's part is not taken, so there is nothing to see", n)
+		}
+		leave()
+		<-left
+		pause(t.Context(), time.Millisecond)
+		if o, a := ls.Budget("2"), ls.Budget(""); o.Tokens < o.Burst-0.01 || a.Waiting != 0 {
+			t.Errorf("the organization: %+v; the address: %+v", o, a)
+		}
+		ls.address.mu.Lock()
+		defer ls.address.mu.Unlock()
+		if n := ls.address.queue.length; n != 0 {
+			t.Errorf("%d tickets are left in the address's lane", n)
+		}
+	})
+}
+
+// TestWhoIsToldThatTheAddressLacks slots: lanes, of the tickets that the scheduler was
+// asked with. A call that waits there itself is nobody's ticket.
+func TestWhoIsToldThatTheAddressLacks(t *testing.T) {
+	t.Parallel()
+	ls := lanesOf(t)
+	l, of := ls.address, ls.organization("1")
+	of.news = make(chan struct{}, 1)
+	call := &waiter{class: classOf(ratelimit.Normal, "a"), weight: 1, since: noon}
+	asked := &waiter{class: classOf(ratelimit.Normal, "a"), weight: 1, since: noon, internal: true, tell: of}
+	later := &waiter{class: classOf(ratelimit.Normal, "a"), weight: 1, since: noon.Add(time.Second), internal: true, tell: of}
+	for _, w := range []*waiter{call, asked, later} {
+		l.queue.push(w)
+	}
+	l.lack(noon, 3)
+	if call.unmet || !asked.unmet || later.unmet || len(of.news) != 1 {
+		t.Errorf("unmet: a call %t, who was there %t, who came later %t; %d told", call.unmet, asked.unmet, later.unmet, len(of.news))
+	}
+}
