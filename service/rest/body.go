@@ -31,11 +31,8 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fau
 	}
 	most := int64(h.config.MaxRequestBytes)
 	if r.ContentLength > most {
-		if r.Header.Get("Expect") == "" {
-			// Who sends without asking reads the answer afterwards: as much as would be
-			// taken is read, and thrown away.
-			_, _ = io.CopyN(io.Discard, r.Body, most)
-		}
+		// The answer does not wait until net/http has read of it.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		return nil, h.tooLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
@@ -57,6 +54,14 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fau
 		return nil, nil
 	}
 	return body, nil
+}
+
+// discardBody reads what comes of a body that was refused by its length, as much as would
+// have been taken: most clients read an answer only when they have sent everything.
+func (h *Handler) discardBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > int64(h.config.MaxRequestBytes) && r.Header.Get("Expect") == "" && http.NewResponseController(w).Flush() == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, int64(h.config.MaxRequestBytes))
+	}
 }
 
 func (h *Handler) tooLarge() *fault.Error {

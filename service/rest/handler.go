@@ -121,6 +121,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f := h.serve(q); f != nil {
 		_ = h.fail(q, f) // the client may have left
+		if f.Reason == reasonTooLarge {
+			h.discardBody(w, r)
+		}
 	}
 }
 

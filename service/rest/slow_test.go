@@ -185,7 +185,7 @@ func TestPatienceBeginsWithTheRequest(t *testing.T) {
 	})
 }
 
-// TestALargeBodyThatIsSlow: its client is told that it is too large, not to come back.
+// TestALargeBodyThatIsSlow: its client is told so at once, and not to come back.
 func TestALargeBodyThatIsSlow(t *testing.T) {
 	none := func() (*broker.Answer, error) {
 		t.Error("a call has reached the broker")
@@ -193,13 +193,14 @@ func TestALargeBodyThatIsSlow(t *testing.T) {
 	}
 	inMemory(t, none, func(t *testing.T, dial func() net.Conn) {
 		here := dial()
+		began := time.Now()
 		_, _ = io.WriteString(here, "POST /api/v1/organizations HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n{")
 		resp, err := http.ReadResponse(bufio.NewReader(here), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode != http.StatusRequestEntityTooLarge {
-			t.Error(resp.StatusCode)
+		if took := time.Since(began); resp.StatusCode != http.StatusRequestEntityTooLarge || took > time.Second {
+			t.Errorf("%d after %v", resp.StatusCode, took)
 		}
 		_, _ = io.Copy(io.Discard, here) // until the other side closes
 		_ = here.Close()
