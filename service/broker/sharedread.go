@@ -153,7 +153,7 @@ type sharedContext struct {
 	waiting []context.Context
 	// last is the deadline of the last who left.
 	last time.Time
-	// closed: nobody else may join.
+	// closed: nobody else may join, though the context goes on.
 	closed bool
 }
 
@@ -184,7 +184,6 @@ func (c *sharedContext) leave(ctx context.Context, cause error) (last bool) {
 		return false
 	}
 	c.last, _ = ctx.Deadline()
-	c.closed = true
 	c.cancel(cause)
 	return true
 }

@@ -38,11 +38,7 @@ func links(header []string) (next, prev string) {
 				return next, prev
 			}
 			var url, rel string
-			var ok bool
-			url, rel, line, ok = oneLink(line)
-			if !ok {
-				break
-			}
+			url, rel, line = oneLink(line)
 			for r := range strings.FieldsSeq(rel) {
 				switch {
 				case next == "" && strings.EqualFold(r, "next"):
@@ -56,25 +52,26 @@ func links(header []string) (next, prev string) {
 	return next, prev
 }
 
-// oneLink reads one link from the front of s and returns the rest of s.
-func oneLink(s string) (url, rel, rest string, ok bool) {
+// oneLink reads one link from the front of s and returns the rest of s. Where the link
+// cannot be read, nothing after it can.
+func oneLink(s string) (url, rel, rest string) {
 	s = strings.TrimLeft(s, " \t,")
 	if s == "" || s[0] != '<' {
-		return "", "", "", false
+		return "", "", ""
 	}
 	end := strings.IndexByte(s, '>')
 	if end < 0 {
-		return "", "", "", false
+		return "", "", ""
 	}
 	url, s = strings.TrimSpace(s[1:end]), s[end+1:]
 	found := false
 	for {
 		s = strings.TrimLeft(s, " \t")
 		if s == "" || s[0] == ',' {
-			return url, rel, s, true
+			return url, rel, s
 		}
 		if s[0] != ';' {
-			return "", "", "", false
+			return "", "", ""
 		}
 		var name, value string
 		name, value, s = oneParameter(s[1:])

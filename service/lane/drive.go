@@ -297,7 +297,7 @@ func (l *lane) pass(n int, at asked) {
 	if n > 0 {
 		l.sched.Refund(l.set.life.ctx, now, l.budget, n, at.own)
 	}
-	if l.address != nil && n+back > 0 {
+	if l.address != nil {
 		l.address.pass(n+back, asked{own: at.address})
 	}
 }

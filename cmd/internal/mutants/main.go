@@ -3,8 +3,10 @@
 //
 //	go run ./cmd/internal/mutants -n 60
 //	go run ./cmd/internal/mutants -n 400 -seed 7 ratelimit service/lane
+//	go run ./cmd/internal/mutants -again FILE
 //
-// The places are a sample that the seed decides. Each change is compiled in with go's
+// The places are a sample that the seed decides, or what survived by the output of an
+// earlier run. Each change is compiled in with go's
 // -overlay, so the files stay as they are. A package's own tests are run first, and
 // those of the packages that import it where these notice nothing. A change that does
 // not compile is none, and another takes its place.
@@ -50,19 +52,20 @@ func main() {
 	n := flag.Int("n", 60, "how many changes are tried")
 	skip := flag.Int("skip", 0, "how many of the sample are left out at its beginning: for a run in parts")
 	seed := flag.Uint64("seed", 1, "which sample")
+	again := flag.String("again", "", "a file with the output of a run, whose survivors are tried again")
 	least := flag.Float64("least", 85, "percent of the changes that have to be noticed")
 	users := flag.Bool("users", true, "run the tests of the packages that import the changed one, too")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		rooms = flag.Args()
 	}
-	if err := run(*n, *skip, *seed, *least, *users); err != nil {
+	if err := run(*n, *skip, *seed, *again, *least, *users); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(n, skip int, seed uint64, least float64, users bool) error {
+func run(n, skip int, seed uint64, again string, least float64, users bool) error {
 	var all []Mutant
 	importers := make(map[string][]string)
 	for _, room := range rooms {
@@ -95,6 +98,16 @@ func run(n, skip int, seed uint64, least float64, users bool) error {
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	if again != "" {
+		earlier, err := os.ReadFile(again)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(m Mutant) bool {
+			return !strings.Contains("\n"+string(earlier), fmt.Sprintf("\n%s %s (line ", survived, m))
+		})
+		n = len(all)
+	}
 	fmt.Printf("%d places, %d are tried\n", len(all), n)
 	counts := make(map[string]map[string]int)
 	limits := make(limits)
