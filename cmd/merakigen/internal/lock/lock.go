@@ -233,6 +233,16 @@ func (l *Lock) Row(id string) string {
 	return string(f.Message().Name())
 }
 
+// FreeRows reports whether the answer is a list of objects of any form.
+func (l *Lock) FreeRows(id string) bool {
+	if l.Section(id) == "" {
+		return false
+	}
+	o := l.operations[id]
+	f := o.unary.Output().Fields().ByName(protoreflect.Name(o.option.GetResponseField()))
+	return f != nil && f.IsList() && f.Message() != nil && messageKind(f.Message()) == model.Struct
+}
+
 // FreeAnswer is Struct or Value where one field takes the whole document as
 // such, and String where none does.
 func (l *Lock) FreeAnswer(id string) model.Kind {

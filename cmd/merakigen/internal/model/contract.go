@@ -57,6 +57,8 @@ type Locked interface {
 	// Row names the message of the rows of its items field; "-" when they are not
 	// a top-level message of the package; empty for a new operation.
 	Row(id string) string
+	// FreeRows reports whether it answers with a list of objects of any form.
+	FreeRows(id string) bool
 	// FreeAnswer is Struct or Value where one field takes the whole document of its
 	// answer as such, and String where none does.
 	FreeAnswer(id string) Kind

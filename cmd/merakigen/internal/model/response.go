@@ -111,7 +111,8 @@ func (b *builder) lockedShape(op *Operation, t Type) *response {
 	if was == nil || t.Label == Many || t.Kind == ListValue {
 		return nil
 	}
-	if isItems(was.GetResponseField()) && (t.Label == Map || t.Kind != Message) {
+	oneRow := t.Label == One && t.Kind == Struct && op.Option.Paging != nil && b.locked.FreeRows(op.Option.Id) // as in response
+	if isItems(was.GetResponseField()) && (t.Label == Map || t.Kind != Message) && !oneRow {
 		return &response{object: new(Object)}
 	}
 	switch k := b.locked.FreeAnswer(op.Option.Id); {
