@@ -29,6 +29,10 @@ type look struct {
 	Address *budgetRow
 	Rows    []budgetRow
 	More    int
+	// Unwell are organizations to which the Dashboard has not been answering well of late,
+	// those with the most requests first.
+	Unwell     []unwellRow
+	MoreUnwell int
 	// Waiting are those who wait, the longest first.
 	Waiting     []waitingRow
 	MoreWaiting int
@@ -69,6 +73,12 @@ type budgetRow struct {
 }
 
 // A waitingRow is the calls of one caller for one organization.
+// An unwellRow is the newest window of an organization.
+type unwellRow struct {
+	Organization string
+	*brokerv1.HealthWindow
+}
+
 type waitingRow struct {
 	Organization string
 	*brokerv1.ClassState
@@ -76,6 +86,15 @@ type waitingRow struct {
 
 func newLook(now time.Time, s Source, summed *sums) *look {
 	l := &look{sums: summed, Now: now, Broker: s.Describe(), Budgets: s.Budgets()}
+	for _, o := range l.Health.GetOrganizations() {
+		if w := o.GetWindows(); len(w) > 0 && w[0].GetVerdict() > brokerv1.HealthVerdict_HEALTH_VERDICT_TOO_FEW {
+			l.Unwell = append(l.Unwell, unwellRow{o.GetOrganizationId(), w[0]})
+		}
+	}
+	slices.SortStableFunc(l.Unwell, func(a, b unwellRow) int { return -cmp.Compare(a.GetAttempts(), b.GetAttempts()) })
+	if n := len(l.Unwell); n > mostRows {
+		l.Unwell, l.MoreUnwell = l.Unwell[:mostRows], n-mostRows
+	}
 	held := make(map[string]bool)
 	for _, h := range l.Broker.GetHolds() {
 		if h.GetScope() == brokerv1.HoldScope_HOLD_SCOPE_ORGANIZATION_BULK {

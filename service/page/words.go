@@ -33,6 +33,7 @@ var words = template.FuncMap{
 	"whatToDo": whatToDo,
 	"list":     func(names []string) string { return strings.Join(names, ", ") },
 	"first":    first,
+	"beyond":   beyond,
 }
 
 // verdicts are the words for the Dashboard's health.
@@ -97,6 +98,9 @@ func first(most int, of any) any {
 	v := reflect.ValueOf(of)
 	return v.Slice(0, min(most, v.Len())).Interface()
 }
+
+// beyond is how many elements of a list come after the first.
+func beyond(most int, of any) int { return max(0, reflect.ValueOf(of).Len()-most) }
 
 // whatToDo says what to do about an attempt that failed.
 func whatToDo(a *brokerv1.Attempt) string {
