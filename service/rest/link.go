@@ -23,8 +23,7 @@ func rewriteLinks(header, base string, below func(address string) (string, bool)
 		}
 		if out.Len() == 0 {
 			link = strings.TrimLeft(link, ", \t")
-			start = 0
-			end = strings.IndexByte(link, '>')
+			start, end = strings.IndexByte(link, '<'), strings.IndexByte(link, '>')
 		}
 		out.WriteString(link[:start+1])
 		out.WriteString(base)

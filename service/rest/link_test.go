@@ -30,6 +30,7 @@ func TestLinksKeepEveryByteButTheBase(t *testing.T) {
 			`<http://broker:8080/as/a/api/v1/x>; rel=next`},
 		{"a host elsewhere last", `<https://n7.meraki.com/api/v1/x>; rel=next, <https://evil/api/v1/x>; rel=last`,
 			`<http://broker:8080/as/a/api/v1/x>; rel=next`},
+		{"something in front", `x <https://n7.meraki.com/api/v1/x>; rel=next`, `x <http://broker:8080/as/a/api/v1/x>; rel=next`},
 		{"none that can be read", `rel=next`, ``},
 		{"an address without an end", `<https://n7.meraki.com/api/v1/x`, ``},
 		{"empty", ``, ``},
@@ -46,6 +47,7 @@ func TestLinksKeepEveryByteButTheBase(t *testing.T) {
 func FuzzLinks(f *testing.F) {
 	f.Add(`<https://n7.meraki.com/api/v1/x>; rel=next, <https://evil/x>; rel="last, <"`)
 	f.Add(`,,<>;`)
+	f.Add(`0<https://n7.meraki.com/api/v1<>`)
 	f.Fuzz(func(t *testing.T, header string) {
 		out := rewriteLinks(header, "http://b/api/v1", vendorBelow)
 		for rest := out; rest != ""; {
