@@ -36,8 +36,8 @@ type Config struct {
 	// For clients that can send nothing.
 	Path *ProxyConfig `yaml:"path"`
 	// TrustDomains are the SPIFFE trust domains that callers may be of, such as
-	// cluster.local. Empty for every one that the certificates' authority signs for.
-	TrustDomains []string `yaml:"trust_domains"`
+	// cluster.local. Absent for every one that the certificates' authority signs for.
+	TrustDomains []string `yaml:"trust_domains" jsonschema:"minItems=1,minLength=1"`
 }
 
 // A ProxyConfig says whose word about the caller counts.
@@ -68,10 +68,10 @@ type TokenConfig struct {
 	// that was meant for another service would count here.
 	Audiences []string `yaml:"audiences" jsonschema:"required,minItems=1,minLength=1"`
 	// Algorithms that tokens may be signed with: RS256, RS384, RS512, PS256,
-	// PS384, PS512, ES256, ES384, ES512, EdDSA. Empty for RS256, ES256 and EdDSA.
-	Algorithms []string `yaml:"algorithms" jsonschema:"enum=RS256,enum=RS384,enum=RS512,enum=PS256,enum=PS384,enum=PS512,enum=ES256,enum=ES384,enum=ES512,enum=EdDSA"`
-	// Claim that names the caller; sub when empty.
-	Claim string `yaml:"claim"`
+	// PS384, PS512, ES256, ES384, ES512, EdDSA. Absent for RS256, ES256 and EdDSA.
+	Algorithms []string `yaml:"algorithms" jsonschema:"minItems=1,enum=RS256,enum=RS384,enum=RS512,enum=PS256,enum=PS384,enum=PS512,enum=ES256,enum=ES384,enum=ES512,enum=EdDSA"`
+	// Claim that names the caller; sub when absent.
+	Claim string `yaml:"claim" jsonschema:"minLength=1"`
 	// Prefix goes before the claim, so that an issuer's names cannot be mistaken
 	// for another source's: with "jwt:" the caller is "jwt:orders". May be empty.
 	Prefix string `yaml:"prefix"`

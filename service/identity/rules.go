@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/merakibroker/merakibroker/service/setting"
 )
 
@@ -58,6 +60,21 @@ type Defaults struct {
 	Deadline time.Duration `yaml:"deadline"`
 	// RetryWrites says that repeating a write does no harm.
 	RetryWrites bool `yaml:"retry_writes"`
+}
+
+// UnmarshalYAML tells a deadline of 0s, with which no call could be made, from one that
+// is not there.
+func (d *Defaults) UnmarshalYAML(n *yaml.Node) error {
+	type plain Defaults
+	if err := n.Decode((*plain)(d)); err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if key, value := n.Content[i], n.Content[i+1]; key.Value == "deadline" && d.Deadline == 0 && value.Tag != "!!null" {
+			return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: policy: defaults.deadline: 0s would end every call at once; leave it out for 1m", key.Line)}}
+		}
+	}
+	return nil
 }
 
 // A Grant is operations that a rule allows. It names one of Section, Operation

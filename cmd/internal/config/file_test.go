@@ -21,6 +21,9 @@ func read(t *testing.T, text string) (*File, error) {
 	return f, err
 }
 
+// aRule is the beginning of a rule that has all that it needs.
+const aRule = `policy: [{name: a, callers: ["*"], operations: [{rpc: GetBudget}], organizations: ["*"]`
+
 // TestZeroIsNotAbsent: a key that the file has is what it says, or an error; never the
 // default.
 func TestZeroIsNotAbsent(t *testing.T) {
@@ -31,7 +34,10 @@ func TestZeroIsNotAbsent(t *testing.T) {
 		"store: {addresses: ['a:1'], replicas: 0}": "store.replicas: minimum", "max_request_bytes: 0": "max_request_bytes: minimum",
 		"listen: ''": "listen: '' does not match", "admin: ''": "admin: ''", "upstream: ''": "upstream: ''", "user_agent: ''": "user_agent: minLength",
 		"log: {level: ''}": "log.level: value must be one of", "budget: {rate: 5}\n---\nbudget: {rate: 2}": "a second document",
-		"preload: []": "preload: minItems",
+		"preload: []": "preload: minItems", "identity: {trust_domains: []}": "identity.trust_domains: minItems", "identity: {trust_domains: ['']}": "identity.trust_domains[0]: minLength",
+		"identity: {token: {keys_file: a, issuer: i, audiences: [a], algorithms: []}}\n" + aRule + "}]": "identity.token.algorithms: minItems",
+		"identity: {token: {keys_file: a, issuer: i, audiences: [a], claim: ''}}\n" + aRule + "}]":      "identity.token.claim: minLength",
+		aRule + ", defaults: {deadline: 0s}}]":                                                          "defaults.deadline: 0s would end every call", aRule + ", share: 0}]": "policy[0].share: minimum",
 		"rest_agents: [{prefix: a, patience: 0s}]": "rest_agents[0].patience: 0s is too short", "rest_agents: [{prefix: '', patience: 2s}]": "rest_agents[0].prefix: minLength",
 		"rest_agents: [{prefix: a}]": "rest_agents[0].patience: missing",
 	} {
@@ -46,7 +52,7 @@ func TestZeroIsNotAbsent(t *testing.T) {
 	if f.Budget.Rate != 10 || f.Budget.Burst != 8 || f.Budget.Share != 1 {
 		t.Errorf("what the file does not say is %+v", f.Budget)
 	}
-	for _, text := range []string{"", "# nothing\n", "budget:\nstore:\ntls:\n", "budget: {rate: }\n"} {
+	for _, text := range []string{"", "# nothing\n", "budget:\nstore:\ntls:\n", "budget: {rate: }\n", aRule + ", defaults: {deadline: }}]", aRule + ", defaults: {deadline: 1s}}]"} {
 		if f, err := read(t, text); err != nil || f.Budget.Rate != 10 || f.TLS != nil {
 			t.Errorf("%q: %+v, %v", text, f.Budget, err)
 		}
