@@ -351,3 +351,29 @@ func TestMostLookUpsOfACall(t *testing.T) {
 		}
 	})
 }
+
+// A hangingDashboard never answers look-ups.
+type hangingDashboard struct{ *fakeDashboard }
+
+func (d hangingDashboard) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
+	if r.Operation == askNetwork.Id {
+		_ = pause(ctx, time.Hour)
+	}
+	return d.fakeDashboard.Attempt(ctx, r)
+}
+
+// TestALookUpThatHangs takes the time of one call, and not of those after it.
+func TestALookUpThatHangs(t *testing.T) {
+	d := &fakeDashboard{}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		b.config.Dashboard = hangingDashboard{d}
+		if f := do(t, b, 10*time.Second, network("N_1", 0))[0]; f == nil || f.Kind != fault.DeadlineExceeded {
+			t.Errorf("the first call: %v", f)
+		}
+		for i := range 3 {
+			if f := do(t, b, 10*time.Second, network("N_1", 1+i))[0]; f != nil {
+				t.Errorf("a call after it: %v", f)
+			}
+		}
+	})
+}

@@ -165,6 +165,13 @@ func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 				return "", nil
 			}
 			return "", q.wrapped(f)
+		case fault.DeadlineExceeded:
+			o.config.Observer.LookedUp(q.Kind.String(), "failed")
+			if q.Fallback && len(f.Attempts) > 0 {
+				// It hangs. This call is out of time; the next one need not hang with it.
+				o.miss(time.Now(), failing+q.Credential, q.ID)
+			}
+			return "", q.wrapped(f)
 		default:
 			o.config.Observer.LookedUp(q.Kind.String(), "failed")
 			return "", q.wrapped(f)
