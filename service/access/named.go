@@ -52,8 +52,8 @@ func unambiguous(q Question) *fault.Error {
 }
 
 // look finds what a call names beside its owner, and decides about it as far as that
-// is known now. Where it makes no difference to the rules nothing is looked at, but
-// for the actions of a batch, each of which a rule has to allow.
+// is known now. Where it makes no difference to the rules, what is named counts for the
+// key alone, and the actions of a batch, each of which a rule has to allow.
 func (p *Permit) look(q Question) error {
 	if !p.decision.Everywhere() {
 		if id, ok := contract.NetworkBelow(q.Path); ok && strings.HasPrefix(q.Operation.GetPath(), "/networks/") {
@@ -64,6 +64,8 @@ func (p *Permit) look(q Question) error {
 		if err := p.name(p.decision, q.Operation, q.Query, q.Body); err != nil {
 			return err
 		}
+	} else {
+		p.serve(q.Operation, q.Query, q.Body)
 	}
 	actions, err := p.access.actions(q.Operation, q.Body)
 	if err != nil {
@@ -96,12 +98,32 @@ func (p *Permit) action(q Question, act action) error {
 		return err
 	}
 	if decision.Everywhere() {
+		p.serve(act.operation, "", act.body)
 		return nil
 	}
 	if err := p.add(decision, act.operation, act.scope, act.owner); err != nil {
 		return err
 	}
 	return p.name(decision, act.operation, "", act.body)
+}
+
+// serve takes the organizations that query and body name, for the key: where they make
+// no difference to the rules, and one entry of the keys is not there for all.
+func (p *Permit) serve(op *apiv1.Operation, query string, body []byte) {
+	if p.access.Keys.Anywhere(p.caller.ID) {
+		return
+	}
+	all, err := targets(op, op.GetId() != contract.UnknownOperation, query, body)
+	if err != nil {
+		return
+	}
+	for _, t := range all {
+		const longestID = 64
+		if t.kind == apiv1.NamedOwner_KIND_ORGANIZATION && len(t.id) <= longestID && contract.OwnerID(apiv1.Scope_SCOPE_ORGANIZATION, t.id) == nil &&
+			len(p.organizations) < mostNamed && !slices.Contains(p.organizations, t.id) {
+			p.organizations = append(p.organizations, t.id)
+		}
+	}
 }
 
 // name takes what query and body name.

@@ -67,10 +67,17 @@ func TestKeysServeAllThatACallNames(t *testing.T) {
 		if want := map[string]string{"1": "first", "2": "second"}[c.to]; err != nil || entry(p) != want || p.Open {
 			t.Errorf("%s: %+v %v", c.to, p, err)
 		}
-		// Whom every organization is allowed need not be looked at for the rules.
-		if _, err := a.Ask(a.about(t, "every", "moveOrganizationLicenses", "1", "", fmt.Sprintf(move, c.to))); err != nil {
-			t.Error(err)
+		// Whom every organization is allowed need not be looked at for the rules; the key
+		// has to be there for all of them.
+		action := `{"actions":[{"resource":"/organizations/1/licenses","operation":"move","body":` + fmt.Sprintf(move, c.to) + `}]}`
+		for operation, body := range map[string]string{"moveOrganizationLicenses": fmt.Sprintf(move, c.to), "createOrganizationActionBatch": action} {
+			if p, err := a.Ask(a.about(t, "every", operation, "1", "", body)); err != nil || entry(p) != c.entry {
+				t.Errorf("%s to %s: %v, %v; want the key %s", operation, c.to, p, err, c.entry)
+			}
 		}
+	}
+	if _, err := a.Ask(a.about(t, "every", "moveOrganizationLicenses", "1", "", fmt.Sprintf(move, "3"))); fault.As(err) == nil || fault.As(err).Reason != "NO_API_KEY" {
+		t.Error(err)
 	}
 	p, err := a.Ask(a.about(t, "one", "moveOrganizationLicenses", "1", "", fmt.Sprintf(move, "1")))
 	if err != nil || entry(p) != "first" || !slices.Equal(p.organizations, []string{"1"}) {
@@ -165,6 +172,19 @@ func TestMostNamed(t *testing.T) {
 	_, err := a.Ask(a.about(t, "one", "combineOrganizationNetworks", "1", "", names(mostNamed+1)))
 	if f := fault.As(err); f == nil || f.Kind != fault.CallerNotAllowed || f.Reason != "NAMES_NOT_CHECKED" || !strings.Contains(f.Detail, "names more than 200 networks and devices") {
 		t.Error(err)
+	}
+}
+
+// TestMostActions: a batch of more than can be looked at is refused, whoever sends it.
+func TestMostActions(t *testing.T) {
+	t.Parallel()
+	a := held(t)
+	const one = `{"resource":"/networks/N_1/appliance/vlans","operation":"create","body":{}}`
+	for n, refused := range map[int]bool{mostActions: false, mostActions + 1: true} {
+		body := `{"actions":[` + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + `]}`
+		if _, err := a.Ask(a.about(t, "every", "createOrganizationActionBatch", "1", "", body)); (err != nil) != refused {
+			t.Errorf("%d actions: %v", n, err)
+		}
 	}
 }
 

@@ -206,6 +206,10 @@ func bodyLeaves(out []leaf, body []byte) ([]leaf, error) {
 	return out, nil
 }
 
+// mostActions bounds the actions of a batch that are looked at, each as a call of its
+// own. The Dashboard takes a hundred.
+const mostActions = 1000
+
 // An action is one of a batch: a call without a request of its own.
 type action struct {
 	operation *apiv1.Operation
@@ -230,6 +234,9 @@ func (a *Access) actions(op *apiv1.Operation, body []byte) ([]action, error) {
 	rows, err := rowsOf(body, property)
 	if err != nil {
 		return nil, fault.Bad(property, "the %s of the batch cannot be read: %s; nothing was sent", property, err)
+	}
+	if len(rows) > mostActions {
+		return nil, fault.Bad(property, "the batch has %d %s; the Dashboard takes 100, and more than %d are not looked at; nothing was sent", len(rows), property, mostActions)
 	}
 	out := make([]action, 0, len(rows))
 	for i, row := range rows {
