@@ -1,10 +1,11 @@
 // A tour of what a caller of the broker does, in C++ with Debian's gRPC.
 //
-// A typed read, a collection page by page, writes, one of which clears a field, a
-// failure with its reason, a deadline, and trying again when told to. It checks what
+// A typed read, a collection page by page, writes, one of which clears a field, a list
+// that is watched, a failure with its reason, a deadline, and trying again when told to. It checks what
 // it sees and exits with 1 when something is not as promised.
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -14,12 +15,14 @@
 #include <google/protobuf/util/message_differencer.h>
 #include <grpcpp/grpcpp.h>
 
+#include "meraki/broker/v1/watch.grpc.pb.h"
 #include "meraki/devices/v1/devices_service.grpc.pb.h"
 #include "meraki/insight/v1/insight_service.grpc.pb.h"
 #include "meraki/organizations/v1/organizations_service.grpc.pb.h"
 #include "meraki/switching/v1/switching_service.grpc.pb.h"
 #include "meraki/wireless/v1/wireless_service.grpc.pb.h"
 
+namespace broker = meraki::broker::v1;
 namespace devices = meraki::devices::v1;
 namespace insight = meraki::insight::v1;
 namespace organizations = meraki::organizations::v1;
@@ -208,6 +211,40 @@ void ReadModifyWrite(wireless::WirelessService::Stub* stub, const std::string& n
   std::cout << "read, modify, write: the SSID is now \"" << after.name() << "\", and all else as before\n";
 }
 
+// A list, whoever changes it: first all of it, then the rows that differ. However many
+// watch, the Dashboard is read once.
+void Watch(broker::WatchService::Stub* stub, devices::DevicesService::Stub* writer, const std::string& organization, const std::string& serial) {
+  Call call, writing;
+  organizations::GetOrganizationDevicesRequest list;
+  list.set_organization_id(organization);
+  broker::WatchRequest request;
+  request.mutable_request()->PackFrom(list);
+  request.mutable_age()->set_seconds(1);
+  const auto stream = stub->Watch(&call, request);
+  std::map<std::string, std::string> names;
+  std::vector<int> sizes;
+  for (broker::WatchResponse update; stream->Read(&update);) {
+    organizations::GetOrganizationDevicesResponse changed, removed;
+    update.changed().UnpackTo(&changed);
+    update.removed().UnpackTo(&removed);
+    if (update.whole()) names.clear();
+    for (const auto& device : removed.items()) names.erase(device.serial());
+    for (const auto& device : changed.items()) names[device.serial()] = device.name();
+    sizes.push_back(changed.items_size());
+    if (update.more()) continue;
+    if (sizes.size() > 1) break;
+    devices::UpdateDeviceRequest rename;
+    rename.set_serial(serial);
+    rename.set_name("shelf 5");
+    devices::Device reply;
+    expect(writer->UpdateDevice(&writing, rename, &reply));
+  }
+  call.TryCancel();
+  stream->Finish();
+  expect(sizes == std::vector<int>({20, 1}) && names.size() == 20 && names[serial] == "shelf 5", "20 devices and then the renamed one were meant, not " + std::to_string(names.size()));
+  std::cout << "watch: " << names.size() << " devices, then the one that is now \"" << names[serial] << "\"\n";
+}
+
 void Failure(devices::DevicesService::Stub* stub) {
   Call call;
   devices::GetDeviceRequest request;
@@ -289,6 +326,7 @@ int main(int argc, char** argv) {
   organizations::GetOrganizationNetworksResponse networks;
   expect(organizations_stub->GetOrganizationNetworks(&call, request, &networks));
   ReadModifyWrite(wireless_stub.get(), networks.items(0).id());
+  Watch(broker::WatchService::NewStub(channel).get(), devices_stub.get(), organization, serial);
   Failure(devices_stub.get());
   Deadline(devices_stub.get(), serial);
   Retry(organizations_stub.get(), organization);
