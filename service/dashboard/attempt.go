@@ -109,10 +109,10 @@ func (c *Client) take(ctx, inner context.Context, a *Result, m *mask, u *url.URL
 		a.Links = m.text(linkHeader(resp.Header["Link"]))
 		next, prev := links(resp.Header["Link"])
 		if next != "" {
-			a.Next = c.hosts.link(u, m.text(next)).masked(m)
+			a.Next = c.hosts.link(u, m.text(next))
 		}
 		if prev != "" {
-			a.Prev = c.hosts.link(u, m.text(prev)).masked(m)
+			a.Prev = c.hosts.link(u, m.text(prev))
 		}
 	case a.Outcome == fault.Redirect:
 		location := resp.Header.Get("Location")

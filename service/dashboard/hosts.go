@@ -201,15 +201,6 @@ func (h *hosts) link(from *url.URL, ref string) *Link {
 	return l
 }
 
-// masked replaces the attempt's secret in the values of l that were decoded from
-// its query, and returns l.
-func (l *Link) masked(m *mask) *Link {
-	if l != nil {
-		l.StartingAfter, l.EndingBefore = m.text(l.StartingAfter), m.text(l.EndingBefore)
-	}
-	return l
-}
-
 // target reads the Location of a redirect that came in answer to from, or gives
 // the reason for which the redirect may not be followed.
 func (h *hosts) target(from *url.URL, location string) (*Target, string) {

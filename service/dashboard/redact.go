@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"html"
 	"net/url"
 	"slices"
@@ -24,20 +23,26 @@ type mask struct {
 	forms []string
 	// bare are the forms in which it would stand in JSON, as they are.
 	bare [][]byte
+	// long: parts of it that stand apart are not there by chance.
+	long bool
 }
 
 // shortest is the length in bytes below which a secret is not looked for, because it
 // stands in any text. The vendor's keys have 40; a short one is of a sandbox.
 const shortest = 4
 
-// newMask makes the forms of a secret: as it is, escaped for a URL (as far as it needs
-// it, and whole), for JSON, HTML and Go's %q, in hexadecimal, and in base64, where it
-// begins at any of three offsets: "Bearer key" and "user:key" are encoded as a whole.
+// longSecret is the length from which on a secret is looked for in text whose white
+// space is left out, too.
+const longSecret = 16
+
+// newMask makes the forms of a secret: as it is, escaped for a URL, for JSON, HTML
+// and Go's %q, in hexadecimal, and in base64, where it begins at any of three
+// offsets: "Bearer key" and "user:key" are encoded as a whole.
 func newMask(secret string) *mask {
 	if len(secret) < shortest {
 		return nil
 	}
-	m := new(mask)
+	m := &mask{long: len(secret) >= longSecret}
 	add := func(form string) {
 		if form = lower(form); !slices.Contains(m.forms, form) {
 			m.forms = append(m.forms, form)
@@ -48,7 +53,6 @@ func newMask(secret string) *mask {
 	for _, form := range []string{
 		secret, escaped, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
 		strings.Trim(strconv.Quote(secret), `"`), hex.EncodeToString([]byte(secret)),
-		percent(secret),
 	} {
 		add(form)
 	}
@@ -65,15 +69,6 @@ func newMask(secret string) *mask {
 	return m
 }
 
-// percent is a text with every byte escaped, as some write a URL.
-func percent(text string) string {
-	var b strings.Builder
-	for i := range len(text) {
-		fmt.Fprintf(&b, "%%%02x", text[i])
-	}
-	return b.String()
-}
-
 // lower is s with its ASCII letters in lower case, byte for byte.
 func lower(s string) string {
 	b := []byte(s)
@@ -85,10 +80,21 @@ func lower(s string) string {
 	return string(b)
 }
 
-// text is s without the secret.
+// text is s without the secret, also where white space has broken it, or some of its
+// characters are escaped as in a URL.
 func (m *mask) text(s string) string {
 	if m == nil {
 		return s
+	}
+	if strings.Contains(s, "%") {
+		if plain := unescaped(s); plain != s && m.in(plain) {
+			return m.text(plain)
+		}
+	}
+	if m.long && strings.ContainsAny(s, " \t\r\n") && !m.in(s) {
+		if plain := strings.Join(strings.Fields(s), ""); m.in(plain) {
+			return m.text(plain)
+		}
 	}
 	low := lower(s)
 	for _, form := range m.forms {
@@ -105,6 +111,33 @@ func (m *mask) text(s string) string {
 		out.WriteString(s)
 		s = out.String()
 		low = lower(s)
+	}
+	return s
+}
+
+// in tells whether the secret stands in s.
+func (m *mask) in(s string) bool {
+	low := lower(s)
+	return slices.ContainsFunc(m.forms, func(form string) bool { return strings.Contains(low, form) })
+}
+
+// unescaped is s as whoever unescapes it up to three times reads it; what is no escape
+// stays.
+func unescaped(s string) string {
+	for range 3 {
+		var b strings.Builder
+		for i := 0; i < len(s); i++ {
+			if c, err := strconv.ParseUint(s[min(i+1, len(s)):min(i+3, len(s))], 16, 8); s[i] == '%' && i+2 < len(s) && err == nil {
+				b.WriteByte(byte(c))
+				i += 2
+			} else {
+				b.WriteByte(s[i])
+			}
+		}
+		if b.Len() == len(s) {
+			break
+		}
+		s = b.String()
 	}
 	return s
 }

@@ -18,6 +18,11 @@ import (
 // different in a URL and in JSON.
 const token = "AbC+dEf/gHi=-._~jKlMnOpQr0123456789=="
 
+// escaped is a text with its first characters escaped, as some write a URL.
+func escaped(text string, characters int) string {
+	return "%" + strings.ReplaceAll(fmt.Sprintf("% x", text[:characters]), " ", "%") + text[characters:]
+}
+
 // echoes are forms in which a secret comes back, by what they are called.
 func echoes(secret string) map[string]string {
 	unicode := func(s string) (out string) {
@@ -33,7 +38,10 @@ func echoes(secret string) map[string]string {
 		"in capitals":      strings.ToUpper("authorization=bearer " + secret),
 		"in small letters": strings.ToLower(secret),
 		"in a query":       "key=" + url.QueryEscape(secret) + "&x",
-		"escaped whole":    "key=" + percent(secret),
+		"escaped whole":    "key=" + escaped(secret, len(secret)),
+		"escaped in part":  "key=" + escaped(secret, 1),
+		"escaped twice":    "key=" + strings.ReplaceAll(escaped(secret, 2), "%", "%25"),
+		"broken by space":  secret[:20] + " " + secret[20:],
 		"in a path":        "/" + url.PathEscape(secret) + "/x",
 		"in JSON":          strings.ReplaceAll(string(quoted[1:len(quoted)-1]), "/", `\/`),
 		"in JSON, escaped": unicode(secret),
@@ -97,6 +105,9 @@ func TestSecretsThatComeBack(t *testing.T) {
 				for form, e := range echoes(s) {
 					if name == "a success" && !strings.Contains(e, s) && form != "in JSON" {
 						continue // what a caller asked for stays as it came, but for the secret as it is
+					}
+					if name == "a status" && form == "broken by space" {
+						continue // net/http shows what stands before the space
 					}
 					echo.Store(e)
 					r := get("/a")
