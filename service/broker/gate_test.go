@@ -195,3 +195,15 @@ func TestWhatAGateSaysOfItsLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestABatchOfAnotherApplication counts from the first answer that tells of it.
+func TestABatchOfAnotherApplication(t *testing.T) {
+	t.Parallel()
+	g := gates{batches: 1}
+	now := time.Now()
+	g.batch(now, "1", []byte(`[{"id":"x","confirmed":true,"status":{}}]`))
+	e := g.m[gateKey{"1", createBatch}]
+	if e == nil || e.open(now) <= 0 || e.open(now.Add(unfinishedMemory)) != 0 {
+		t.Errorf("%+v", e)
+	}
+}

@@ -183,3 +183,27 @@ func TestReservations(t *testing.T) {
 		t.Errorf("%d classes remembered an hour later", len(q.histories))
 	}
 }
+
+// TestASlotOfAnEmptyClass goes to whoever is first.
+func TestASlotOfAnEmptyClass(t *testing.T) {
+	t.Parallel()
+	l := lanesOf(t).organization("1")
+	w := &waiter{class: classOf(ratelimit.Normal, "a"), weight: 1}
+	l.queue.push(w)
+	if got := l.pick(classOf(ratelimit.Bulk, "b"), time.Now()); got != w {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestARaisedSlot waits in the class that it was raised to, before it waits too.
+func TestARaisedSlot(t *testing.T) {
+	t.Parallel()
+	var s Slot
+	for _, p := range []ratelimit.Priority{ratelimit.Normal, ratelimit.Bulk, ratelimit.Critical} {
+		s.Raise(p)
+		want := min(p, ratelimit.Normal)
+		if got := s.class(classOf(ratelimit.Bulk, "a")).Priority; got != want {
+			t.Errorf("raised to %v: %v; want %v", p, got, want)
+		}
+	}
+}

@@ -71,6 +71,10 @@ const (
 	failing = "failing:"
 )
 
+// hangs is how long a look-up has no answer that is taken for one that will have none.
+// Most take a fifth of a second.
+const hangs = 5 * time.Second
+
 // Owned is what has been learned of an owner, and of its network.
 func (o *Directory) Owned(now time.Time, q Question) (organization, network string) {
 	if q.Kind == Device {
@@ -167,8 +171,8 @@ func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 			return "", q.wrapped(f)
 		case fault.DeadlineExceeded:
 			o.config.Observer.LookedUp(q.Kind.String(), "failed")
-			if q.Fallback && len(f.Attempts) > 0 {
-				// It hangs. This call is out of time; the next one need not hang with it.
+			if n := len(f.Attempts); q.Fallback && n > 0 && f.Attempts[n-1].Duration >= hangs {
+				// This call is out of time; the next one need not hang with it.
 				o.miss(time.Now(), failing+q.Credential, q.ID)
 			}
 			return "", q.wrapped(f)
