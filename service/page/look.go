@@ -157,7 +157,7 @@ func (l *look) render(pages *template.Template, log *slog.Logger) {
 		if err := pages.ExecuteTemplate(&out, name, l); err != nil {
 			log.Error("a part of the page cannot be rendered", "part", name, "error", err)
 		}
-		l.parts[name] = template.HTML(out.String())
+		l.parts[name] = template.HTML(visible(out.String()))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"embed"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -108,7 +109,7 @@ func (p *Page) write(w http.ResponseWriter, status int, f form) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes())
+	_, _ = io.WriteString(w, visible(out.String()))
 }
 
 const (

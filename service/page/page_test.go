@@ -40,6 +40,8 @@ type fake struct {
 const (
 	markup = `<img src=x onerror="alert(1)">`
 	quotes = `spiffe://a/"'&lt;><script>alert(2)</script>`
+	// hidden turns the direction of writing, and steers a terminal.
+	hidden = "\u202e\x1b\u009b"
 )
 
 func (f *fake) Describe() *brokerv1.BrokerDescription {
@@ -79,7 +81,7 @@ func (f *fake) Failures(int) []*brokerv1.Attempt {
 }
 
 func (f *fake) Drift() []*brokerv1.Drift {
-	return []*brokerv1.Drift{{Operation: "getNetwork", Path: markup, Kind: brokerv1.DriftKind_DRIFT_KIND_UNKNOWN_FIELD, Count: 7, LastTime: timestamppb.Now()}}
+	return []*brokerv1.Drift{{Operation: "getNetwork", Path: markup + hidden, Kind: brokerv1.DriftKind_DRIFT_KIND_UNKNOWN_FIELD, Count: 7, LastTime: timestamppb.Now()}}
 }
 
 func (f *fake) Usage(int) *brokerv1.GetUsageResponse {
@@ -163,6 +165,9 @@ func TestPage(t *testing.T) {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page has %q", bad)
 		}
+	}
+	if at := strings.IndexFunc(page, unseen); at >= 0 || !strings.Contains(page, `\u202e\x1b\u009b`) {
+		t.Errorf("the page has what nobody sees: %q", page[max(0, at):min(len(page), max(0, at)+80)])
 	}
 	for name, part := range p.look().parts {
 		if part == "" || !strings.Contains(page, string(part)) {

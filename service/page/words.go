@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -98,6 +99,25 @@ func first(most int, of any) any {
 	v := reflect.ValueOf(of)
 	return v.Slice(0, min(most, v.Len())).Interface()
 }
+
+// visible shows what nobody sees in a page: characters that turn the direction of writing,
+// of no width, or that steer a terminal. What is HTML has been escaped before.
+func visible(html string) string {
+	if !strings.ContainsFunc(html, unseen) {
+		return html
+	}
+	var b strings.Builder
+	for _, r := range html {
+		if !unseen(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+	}
+	return b.String()
+}
+
+func unseen(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // beyond is how many elements of a list come after the first.
 func beyond(most int, of any) int { return max(0, reflect.ValueOf(of).Len()-most) }
