@@ -69,11 +69,11 @@ func (a *app) root() *cobra.Command {
 		Short: "Ask the broker: who spends the budget, is it us or the Dashboard",
 		Long: `Merakictl is the terminal of whoever operates the broker.
 
-It asks the operator's port (127.0.0.1:9090), where no identity is needed and nothing
-is changed; only call, watch and apply, which call the Dashboard, ask the port for
-callers (127.0.0.1:50051), where the rules say who may. --address names another place
-for either. Every flag below has an environment variable, too: MERAKICTL_ADDRESS,
-MERAKICTL_TOKEN_FILE; a flag wins.
+It asks the operator's port (127.0.0.1:9090), where reading needs no identity, and only
+hold and release, with an operator's token, change something. Three commands call the
+Dashboard: call, watch and apply ask the port for callers (127.0.0.1:50051), where the
+rules say who may. --address names another place for either. Every flag below has an
+environment variable, too: MERAKICTL_ADDRESS, MERAKICTL_TOKEN_FILE; a flag wins.
 
 Tables are for people and may change; -o json does not.`,
 		SilenceErrors: true, SilenceUsage: true, DisableAutoGenTag: true,

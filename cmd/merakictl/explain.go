@@ -52,17 +52,20 @@ wait and behind whom. Nothing is sent and nothing is spent.`,
 		if a.output == "json" {
 			return a.document(e)
 		}
-		a.explanation(e)
+		a.explanation(e, in.GetPath() != "")
 		return nil
 	}
 	return c
 }
 
-func (a *app) explanation(e *brokerv1.ExplainCallResponse) {
+// explanation shows what a call would cost; path tells whether one was given.
+func (a *app) explanation(e *brokerv1.ExplainCallResponse, path bool) {
 	owner := e.GetOrganizationId()
 	switch {
 	case owner == "" && e.GetOwnerKnown():
 		owner = "nobody: the egress address alone pays"
+	case !e.GetOwnerKnown() && !path:
+		owner = "depends on the path, and none is given"
 	case !e.GetOwnerKnown():
 		owner = "not known yet: it is looked up first"
 	}

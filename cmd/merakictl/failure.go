@@ -77,7 +77,7 @@ func (a *app) report(ctx context.Context, err error) int {
 	st, ok := status.FromError(err)
 	if !ok {
 		// Cobra's own: a command that there is not.
-		fmt.Fprintln(a.err, "merakictl: "+plain(err.Error()))
+		fmt.Fprintln(a.err, "merakictl: "+plain(err.Error())+" (merakictl -h lists the commands)")
 		return exitMisuse
 	}
 	fmt.Fprint(a.err, "merakictl: "+describe(st))
@@ -148,6 +148,8 @@ func advice(st *status.Status, reason string) string {
 		return "leave --address out, or name the port for callers"
 	case "OPERATOR_UNKNOWN":
 		return "name the file of an operator's token with --token-file"
+	case "READ_ONLY":
+		return "make a token with merakictl token new NAME, and put its line into a file that operators_file of the broker's configuration names"
 	case "API_KEY_REJECTED":
 		return "give the broker another Dashboard key; it reads its key files again by itself"
 	}

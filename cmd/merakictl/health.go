@@ -112,6 +112,10 @@ what never reached the Dashboard. Spends one request of the organization.`,
 		if err != nil {
 			return err
 		}
+		if r.GetStartTime() == nil && a.output != "json" {
+			fmt.Fprintln(a.out, "There is nothing to compare yet. The vendor counts in intervals of two minutes, and the broker has to have run for a whole one.")
+			return nil
+		}
 		t := newTable("HTTP STATUS", "OURS", "THEIRS")
 		for _, n := range r.GetCounts() {
 			name := fmt.Sprint(n.GetHttpStatus())
@@ -124,7 +128,7 @@ what never reached the Dashboard. Spends one request of the organization.`,
 		if err := a.show(t, r); err != nil || a.output == "json" {
 			return err
 		}
-		fmt.Fprintf(a.out, "\n%d of ours the Dashboard does not know about.\n", r.GetNeverArrived())
+		fmt.Fprintf(a.out, "\n%d of ours, from %s to %s, the Dashboard does not know about.\n", r.GetNeverArrived(), a.clock(r.GetStartTime()), a.clock(r.GetEndTime()))
 		return nil
 	}
 	return c
