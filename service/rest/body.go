@@ -29,6 +29,9 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fau
 	if slices.ContainsFunc(r.Header.Values("Upgrade"), func(v string) bool { return v != "" }) {
 		return nil, fault.Bad("Upgrade", "this API knows no other protocol; nothing was sent")
 	}
+	if len(r.Header.Values("Content-Length")) > 1 { // over HTTP/2; net/http takes the first
+		return nil, fault.Bad("Content-Length", "the body has two lengths; nothing was sent")
+	}
 	most := int64(h.config.MaxRequestBytes)
 	if r.ContentLength > most {
 		// The answer does not wait until net/http has read of it.
