@@ -32,6 +32,28 @@ func TestHistories(t *testing.T) {
 	}
 }
 
+// TestHistoriesOfOld: random releases in which something was wrong once.
+func TestHistoriesOfOld(t *testing.T) {
+	t.Parallel()
+	for _, h := range []struct {
+		what, document string
+		seed           uint64
+		rate           float64
+	}{
+		{"a body that was a list is an object with items", "oddities", 200052, 0.1},
+		{"a property pageInfo that has another name in the proto, beside pages of our own", "accessors", 300040, 0.15},
+	} {
+		t.Run(h.what, func(t *testing.T) {
+			t.Parallel()
+			document, err := os.ReadFile(filepath.Join("testdata", h.document, "1.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			releases(t, document, map[string][]byte{}, newMutator(h.seed, h.rate), 7)
+		})
+	}
+}
+
 // releases generates from one release after the other, on top of what lies there.
 func releases(t *testing.T, document []byte, lying map[string][]byte, m *mutator, n int) {
 	t.Helper()

@@ -63,11 +63,14 @@ func brokenService(s protoreflect.ServiceDescriptor, after *protoregistry.Files,
 }
 
 // brokenRoot: a list of rows, or an object of any form, goes on to take the whole
-// of a document, unless the field says that it no longer does. One value that has
-// become an object has other fields now, and the message may still have it for
-// another operation.
+// of a document, unless the field says that it no longer does, or the document has
+// become an object with those rows. One value that has become an object has other
+// fields now, and the message may still have it for another operation.
 func brokenRoot(what, before, later string, m protoreflect.MethodDescriptor, in protoreflect.MessageDescriptor, say func(string, ...any)) {
 	f := in.Fields().ByName(protoreflect.Name(before))
+	if f != nil && f.IsList() && later == "" && wire(f) == "items" && binding(f).GetLocation() != apiv1.Location_LOCATION_NONE {
+		return
+	}
 	if before != "" && before != later && (f == nil || !deprecated(f) && (f.IsList() || typeOf(f).Kind == model.Struct && !f.IsMap() && later == "")) {
 		say("the %s of RPC %s was %q and is %q", what, m.FullName(), before, later)
 	}

@@ -66,7 +66,7 @@ func plain(name string) string { return strings.ToLower(strings.ReplaceAll(name,
 // claim sets the names of our own fields aside before properties are named, so
 // that a property called nullFields cannot take the mask's.
 func (n *names) claim(p *model.Prop) {
-	if p.Location == apiv1.Location_LOCATION_NONE && !n.fields[plain(p.Proto)] {
+	if p.Location == apiv1.Location_LOCATION_NONE && !n.fields[plain(p.Proto)] && !n.json[protofile.JSONName(p.Proto)] {
 		n.fields[plain(p.Proto)] = true
 		n.json[protofile.JSONName(p.Proto)] = true
 		n.claimed[p.Proto] = true
