@@ -205,7 +205,7 @@ func TestProtocols(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.ServeTLS(l, "", "") }()
+	go func() { served <- server.ServeTLS(rest.Listen(l), "", "") }()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-served
@@ -242,4 +242,11 @@ func TestProtocols(t *testing.T) {
 		}
 		transport.CloseIdleConnections()
 	}
+	resp, err := http.Get("http://" + l.Addr().String() + "/api/v1/organizations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	refusedInForm(t, "in the clear where TLS is expected", resp, string(body))
 }
