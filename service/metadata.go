@@ -73,20 +73,29 @@ type said struct {
 
 // readMetadata takes what the caller said beside the request.
 func readMetadata(md metadata.MD) (s said, err error) {
-	if v := first(md, keyPriority); v != "" {
+	twice := ""
+	only := func(key string) string {
+		for i, v := range md[key] {
+			if i > 0 && v != md[key][0] {
+				twice = key
+			}
+		}
+		return first(md, key)
+	}
+	if v := only(keyPriority); v != "" {
 		p, ok := ratelimit.ParsePriority(v)
 		if !ok {
 			return s, fault.Bad(keyPriority, "metadata %s is %q; it takes critical, normal or bulk", keyPriority, clip(v, 40))
 		}
 		s.priority = &p
 	}
-	if v := first(md, keyOrganization); v != "" {
+	if v := only(keyOrganization); v != "" {
 		if !isID(v) {
 			return s, fault.Bad(keyOrganization, "metadata %s is %q, which is not an organization's id", keyOrganization, clip(v, 40))
 		}
 		s.organization = v
 	}
-	if v := first(md, keyMaxAge); v != "" {
+	if v := only(keyMaxAge); v != "" {
 		seconds, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(seconds >= 0 && seconds <= maxAgeLimit.Seconds()) {
 			return s, fault.Bad(keyMaxAge, "metadata %s is %q; it takes seconds from 0 to %g", keyMaxAge, clip(v, 40), maxAgeLimit.Seconds())
@@ -94,7 +103,7 @@ func readMetadata(md metadata.MD) (s said, err error) {
 		age := time.Duration(seconds * float64(time.Second))
 		s.maxAge = &age
 	}
-	if v := first(md, keyRetryWrites); v != "" {
+	if v := only(keyRetryWrites); v != "" {
 		b, err := strconv.ParseBool(v)
 		if err != nil {
 			return s, fault.Bad(keyRetryWrites, "metadata %s is %q; it takes true or false", keyRetryWrites, clip(v, 40))
@@ -102,8 +111,10 @@ func readMetadata(md metadata.MD) (s said, err error) {
 		s.retryWrites = &b
 	}
 	s.repeated = more(md, keyEnvoyAttempt, 1) || more(md, keyGRPCAttempts, 0)
-	s.ownKey = first(md, keyAPIKey)
-	s.name = first(md, keyIdempotency)
+	s.ownKey, s.name = only(keyAPIKey), only(keyIdempotency)
+	if twice != "" {
+		return s, fault.Bad(twice, "metadata %s has two values that differ; send one", twice)
+	}
 	return s, nil
 }
 

@@ -97,6 +97,13 @@ func TestCallRefusesWhatCannotBeMeant(t *testing.T) {
 			wantField(t, key+": "+v, err, key)
 		}
 	}
+	for key, values := range map[string][2]string{
+		"meraki-priority": {"bulk", "normal"}, "meraki-max-age": {"1", "2"}, "meraki-organization-id": {"1", "2"}, "meraki-retry-writes": {"false", "true"},
+		"meraki-idempotency-key": {"a", "b"}, "meraki-api-key": {"a", "b"},
+	} {
+		_, err := h.call(metadata.AppendToOutgoingContext(context.Background(), key, values[0], key, values[1]), t, "getOrganizations", nil)
+		wantField(t, key+", twice", err, key)
+	}
 	if n := h.broker.Attempts(); n != 0 {
 		t.Errorf("%d attempts were made", n)
 	}
