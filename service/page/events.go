@@ -16,6 +16,9 @@ const (
 	every = time.Second
 	// mostUnread is how long a reader may leave what is sent unread.
 	mostUnread = 5 * time.Second
+	// longestStream is how long a stream lasts; a browser comes back by itself. What
+	// nobody reads stands in the system's buffers, and shows only when they are full.
+	longestStream = 5 * time.Minute
 )
 
 // A changed part of the page.
@@ -40,12 +43,19 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	over := time.NewTimer(p.longest)
+	defer over.Stop()
+	again := "retry: 500\n\n" // the first that is said: how soon the browser comes back
 	sent := make(map[string]template.HTML)
 	for {
 		if err := out.SetWriteDeadline(time.Now().Add(p.unread)); err != nil {
 			p.log.Error("the page cannot bound how long a reader does not read", "error", err)
 			return
 		}
+		if _, err := fmt.Fprint(w, again); err != nil {
+			return
+		}
+		again = ""
 		l := p.look()
 		for _, name := range partNames {
 			if sent[name] == l.parts[name] {
@@ -65,6 +75,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-ticker.C:
+		case <-over.C:
+			return
 		case <-r.Context().Done():
 			return
 		case <-p.source.Ending():

@@ -52,6 +52,7 @@ type Page struct {
 	pages   *template.Template
 	readers chan struct{} // one place for each stream of events
 	unread  time.Duration // see mostUnread
+	longest time.Duration // see longestStream
 
 	mu     sync.Mutex
 	latest *look
@@ -59,7 +60,7 @@ type Page struct {
 
 // New makes a Page.
 func New(source Source, log *slog.Logger) *Page {
-	p := &Page{source: source, log: log, readers: make(chan struct{}, mostReaders), unread: mostUnread}
+	p := &Page{source: source, log: log, readers: make(chan struct{}, mostReaders), unread: mostUnread, longest: longestStream}
 	p.pages = template.Must(template.New("").Funcs(words).ParseFS(files, "page.html"))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.show)

@@ -358,6 +358,17 @@ func TestReadersAreBounded(t *testing.T) {
 	}
 }
 
+// TestStreamsEnd after a while, so that one that nobody reads gives its place back; a
+// browser comes again by itself.
+func TestStreamsEnd(t *testing.T) {
+	p, s := serve(t, new(fake))
+	p.longest = time.Millisecond
+	status, _, text := get(t, s.URL+"/page/events") // to its end
+	if status != 200 || !strings.HasPrefix(text, "retry: ") || strings.Contains(text, "event: end") || strings.Count(text, "data: ") != len(partNames) {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
 // TestWhoDoesNotReadEnds: a reader who takes nothing is let go.
 func TestWhoDoesNotReadEnds(t *testing.T) {
 	f := new(fake)
