@@ -137,6 +137,7 @@ func (s *settler) service(turns []turn) *protofile.Service {
 		if t.wanted != nil {
 			s.where = t.option.GetId()
 			s.rootFields(t.wanted)
+			s.required(t.wanted)
 			service.RPCs = append(service.RPCs, s.rpcs(t, relations)...)
 			continue
 		}
