@@ -104,14 +104,10 @@ func (b *Broker) settledOwner(ctx context.Context, c *Call) (string, *fault.Erro
 		case f != nil && f.Kind == fault.KeyRejected:
 			rejected = f // of one organization's key, which says nothing of the others'
 		case f != nil:
-			f.Operation = c.Operation.GetId()
 			return "", f
 		case organization != "":
 			return organization, nil
 		}
-	}
-	if rejected != nil {
-		rejected.Operation = c.Operation.GetId()
 	}
 	return "", rejected
 }

@@ -50,6 +50,36 @@ func TestWhatALaneHoldsAtRestIsGivenBack(t *testing.T) {
 	})
 }
 
+// TestASlotWaitsForTheAddressNotForLong: the organization's part goes back when the
+// address has had no slot for it at once, and is asked for again with one.
+func TestASlotWaitsForTheAddressNotForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) {
+			c.Scheduler, c.Egress = inStore{ratelimit.NewLocal()}, "e"
+			c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 0.5, 2, 1, 1
+		})
+		var slots [2]Slot
+		got := make(chan time.Time, 2)
+		for i := range slots {
+			ls.Assign(&slots[i], Payer{Organization: "1"})
+			go func() {
+				if f := slots[i].Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+					t.Error(f)
+				}
+				got <- time.Now()
+			}()
+		}
+		first := <-got
+		pause(t.Context(), 500*time.Millisecond)
+		if n := ls.Budget("1").Tokens; n < 1 {
+			t.Errorf("%.2f tokens: a part is held for which the address has no slot", n)
+		}
+		if d := (<-got).Sub(first); d < 900*time.Millisecond || d > 1100*time.Millisecond {
+			t.Errorf("the second went %v after the first, and the address has one a second", d)
+		}
+	})
+}
+
 // TestWhoIsToldThatTheAddressLacks slots: lanes, of the tickets that the scheduler was
 // asked with. A call that waits there itself is nobody's ticket.
 func TestWhoIsToldThatTheAddressLacks(t *testing.T) {
