@@ -38,6 +38,8 @@ type memory struct {
 // share; all together hold twice the bound at the most.
 type memoryBounds struct {
 	account, all int64
+	// least is what one thing takes at the least; 0 where what is small is not counted.
+	least int64
 	// alone lets an account hold one thing whose size is above its bound.
 	alone bool
 	// patience is how long something waits for room, and stall after how long it
@@ -94,17 +96,25 @@ func (m *memory) close(a *memoryAccount) bool {
 	return true
 }
 
-// countedBytes is from where on requests and answers are counted: what is smaller is
-// bounded by the number of calls.
+// countedBytes is from where on answers are counted: what is smaller is bounded by the
+// number of calls, which requests count.
 const countedBytes = 16 << 10
+
+// counted is what something of so many bytes counts as.
+func (b memoryBounds) counted(bytes int) int64 {
+	if bytes < countedBytes && b.least == 0 {
+		return 0
+	}
+	return max(int64(bytes), b.least)
+}
 
 // reserve waits until there is room for so many bytes, and takes it; nil for what is
 // not counted.
 func (m *memory) reserve(ctx context.Context, bytes int) (*reservation, error) {
-	if bytes < countedBytes {
+	n := m.bounds.counted(bytes)
+	if n == 0 {
 		return nil, nil
 	}
-	n := int64(bytes)
 	m.mu.Lock()
 	a := m.open(accountOf(ctx))
 	out := &reservation{of: m, account: a, bytes: n}
@@ -239,12 +249,9 @@ func (r *reservation) resize(bytes int) {
 	if r == nil {
 		return
 	}
-	if bytes < countedBytes {
-		bytes = 0
-	}
 	r.of.mu.Lock()
 	defer r.of.mu.Unlock()
-	r.change(int64(bytes) - r.bytes)
+	r.change(r.of.bounds.counted(bytes) - r.bytes)
 }
 
 // change takes or gives back some of the room, with the lock held. An account is closed

@@ -300,3 +300,38 @@ func TestManyAccountsHoldTwiceTheBoundAtMost(t *testing.T) {
 		}
 	})
 }
+
+// TestCallsAreCounted: a call takes room while it waits, however small its request is, so
+// that one caller cannot make the server hold any number of them.
+func TestCallsAreCounted(t *testing.T) {
+	t.Parallel()
+	if b := requestBounds(defaultRequestBytes); b.account/b.least > 4000 || b.all/b.least > 16000 {
+		t.Errorf("%d calls of a caller, %d of all", b.account/b.least, b.all/b.least)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(memoryBounds{account: 10 * callBytes, all: 100 * callBytes, least: callBytes, patience: time.Minute}, errRequestsHeld)
+		rooms := make(chan *reservation, 20)
+		for range 12 {
+			go func() {
+				if room, err := m.reserve(from("a"), 1); err == nil {
+					room.resize(0)
+					rooms <- room
+				}
+			}()
+		}
+		for _, want := range []int{10, 10, 10} {
+			if synctest.Wait(); len(rooms) != want {
+				t.Fatalf("%d calls have room; want %d", len(rooms), want)
+			}
+			room := <-rooms
+			room.release()
+		}
+		for range 9 {
+			room := <-rooms
+			room.release()
+		}
+		if m.bytes != 0 || len(m.accounts) != 0 {
+			t.Errorf("%d bytes of %d accounts are left", m.bytes, len(m.accounts))
+		}
+	})
+}

@@ -20,11 +20,15 @@ import (
 // slowRequest is how long a request may be on its way while another waits for room.
 const slowRequest = 10 * time.Second
 
+// callBytes is about what a call takes beside its request while it waits: its stream,
+// and the stack of its goroutine.
+const callBytes = 20 << 10
+
 // requestBounds bound what requests take, from before they are read until their calls
-// have ended: a call in a queue holds its body.
+// have ended: a call in a queue holds its body, and itself.
 func requestBounds(maxRequest int) memoryBounds {
 	return memoryBounds{
-		account: max(64<<20, 4*int64(maxRequest)), all: max(256<<20, 16*int64(maxRequest)),
+		account: max(64<<20, 4*int64(maxRequest)), all: max(256<<20, 16*int64(maxRequest)), least: callBytes,
 		patience: 30 * time.Second, stall: slowRequest,
 	}
 }
