@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/sandbox"
@@ -208,15 +207,19 @@ policy:
 	}
 }
 
-// TestCurl: both headers in which keys are sent.
+// TestCurl: both headers in which keys are sent, one by one and together.
 func TestCurl(t *testing.T) {
 	s := newStand(t, sandbox.Options{})
-	for _, header := range []string{"Authorization: Bearer " + clientsKey, "X-Cisco-Meraki-API-Key: " + clientsKey} {
-		out, err := exec.CommandContext(t.Context(), "curl", "--silent", "--show-error", "--fail", "--max-time", fmt.Sprint(int((20 * time.Second).Seconds())),
-			"--header", header, s.rest+"/organizations").Output()
+	const bearer, older = "Authorization: Bearer " + clientsKey, "X-Cisco-Meraki-API-Key: " + clientsKey
+	for _, headers := range [][]string{{bearer}, {older}, {bearer, older}} {
+		arguments := []string{"--silent", "--show-error", "--fail", "--max-time", "20", s.rest + "/organizations"}
+		for _, h := range headers {
+			arguments = append(arguments, "--header", h)
+		}
+		out, err := exec.CommandContext(t.Context(), "curl", arguments...).Output()
 		var rows []any
 		if err != nil || json.Unmarshal(out, &rows) != nil || len(rows) != 3 {
-			t.Errorf("%s: %v %s", header[:20], err, out)
+			t.Errorf("%q: %v %s", headers, err, out)
 		}
 	}
 }
