@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -72,4 +73,23 @@ func TestPreloadOfAll(t *testing.T) {
 			t.Errorf("%+v, %v after %d requests", a, err, d.count())
 		}
 	})
+}
+
+// TestNothingIsListedWithoutAKey for the organization, however often it is looked up.
+func TestNothingIsListedWithoutAKey(t *testing.T) {
+	for _, has := range []bool{true, false} {
+		d := &fakeDashboard{answer: world(map[string]string{"N_1": "1"})}
+		inBubble(t, d, func(t *testing.T, b *Broker) {
+			if _, err := b.Do(t.Context(), network("N_1", 0)); err != nil {
+				t.Fatal(err)
+			}
+			_ = pause(t.Context(), 5*time.Second)
+			if n := d.count("/organizations/1/networks"); (n > 0) != has {
+				t.Errorf("listed %d times; there is a key: %t", n, has)
+			}
+		}, func(c *Config) {
+			c.Owners.PrefetchAfter = 1
+			c.KeyFor = func(string) (dashboard.Key, bool) { return testKey, has }
+		})
+	}
 }
