@@ -211,8 +211,9 @@ func (g *gates) hold(now time.Time, organization string) {
 	}
 }
 
-// batch notes what an answer says about one action batch or many.
-func (g *gates) batch(now time.Time, organization string, body []byte) {
+// batch notes what an answer says about one action batch or many, and tells whether one
+// has ended, as far as that is news: of a list, one that was under way.
+func (g *gates) batch(now time.Time, organization string, body []byte) (ended bool) {
 	type document struct {
 		ID          string
 		Confirmed   bool
@@ -223,8 +224,9 @@ func (g *gates) batch(now time.Time, organization string, body []byte) {
 	if json.Unmarshal(body, &many) != nil {
 		many = make([]document, 1)
 		if json.Unmarshal(body, &many[0]) != nil {
-			return
+			return false
 		}
+		ended = many[0].Status.Completed || many[0].Status.Failed
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -235,6 +237,8 @@ func (g *gates) batch(now time.Time, organization string, body []byte) {
 		switch {
 		case d.ID == "" || ends && e == nil:
 		case ends:
+			_, known := e.unfinished[d.ID]
+			ended = ended || known
 			delete(e.unfinished, d.ID)
 			g.next(key, e)
 		default:
@@ -251,4 +255,5 @@ func (g *gates) batch(now time.Time, organization string, body []byte) {
 			e.unfinished[d.ID] = now.Add(unfinishedMemory)
 		}
 	}
+	return ended
 }

@@ -207,3 +207,38 @@ func TestABatchOfAnotherApplication(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestABatchThatEndsIsAWrite: what was read while it was under way is not given after it
+// is known to have ended.
+func TestABatchThatEndsIsAWrite(t *testing.T) {
+	for name, c := range map[string]struct{ path, open, ended string }{
+		"by its id":  {"/organizations/1/actionBatches/7", `{"id":"7","confirmed":true,"status":{}}`, `{"id":"7","confirmed":true,"status":{"completed":true}}`},
+		"in a list":  {"/organizations/1/actionBatches", `[{"id":"7","confirmed":true,"status":{}}]`, `[{"id":"7","confirmed":true,"status":{"completed":true}}]`},
+		"and failed": {"/organizations/1/actionBatches/7", `{"id":"7","confirmed":true,"status":{}}`, `{"id":"7","confirmed":true,"status":{"failed":true}}`},
+	} {
+		said := c.open
+		d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
+			if strings.Contains(r.Path, "actionBatches") {
+				return ok(said)
+			}
+			return ok("{}")
+		}}
+		inBubble(t, d, func(t *testing.T, b *Broker) {
+			look := read("1", 0)
+			look.Operation, look.Path, look.Query = operation("getOrganizationActionBatches", apiv1.Verb_VERB_GET, apiv1.Scope_SCOPE_ORGANIZATION), c.path, ""
+			other := read("1", 1)
+			other.MaxAge = time.Hour
+			for _, want := range []struct{ said, cache string }{{c.open, CacheMiss}, {c.open, CacheHit}, {c.ended, CacheMiss}} {
+				said = want.said
+				if _, err := b.Do(t.Context(), look); err != nil {
+					t.Fatal(err)
+				}
+				_ = pause(t.Context(), time.Second)
+				if a, err := b.Do(t.Context(), other); err != nil || a.Cache != want.cache {
+					t.Errorf("%s, %s: %v, %v; want %s", name, said, a.Cache, err, want.cache)
+				}
+				_ = pause(t.Context(), time.Second)
+			}
+		})
+	}
+}

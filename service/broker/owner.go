@@ -135,7 +135,9 @@ func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Result) {
 	}
 	switch operation {
 	case createBatch, confirmBatch, "getOrganizationActionBatch", "getOrganizationActionBatches":
-		b.gates.batch(now, j.organization, a.Body)
+		if b.gates.batch(now, j.organization, a.Body) {
+			b.written(j.organization) // its writes were made since it was sent
+		}
 	}
 	if !owned(c) || c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION {
 		return
