@@ -8,7 +8,10 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-var errNotJSON = errors.New("it is not JSON")
+var (
+	errNotJSON = errors.New("it is not JSON")
+	errErrors  = errors.New("it has errors in place of the list")
+)
 
 // The reasons of this room's own, beside those of the kinds.
 const (

@@ -88,6 +88,33 @@ func TestDifference(t *testing.T) {
 	}
 }
 
+// TestErrorsAreNoState: errors where a list was are trouble, and the list stays as it was.
+func TestErrorsAreNoState(t *testing.T) {
+	for _, list := range []string{`[{"a":1}]`, `[]`, `{"items":[{"a":1}],"meta":{}}`} {
+		old, err := build(nil, nil, pagesOf(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, doc := range []string{`{"errors":["Too many"]}`, `{"errors":"Too many"}`, `{"errors":{"base":["Too many"]},"items":null}`} {
+			if s, err := build(old, nil, pagesOf(doc)); err == nil {
+				t.Errorf("%s: %s is the state %+v", list, doc, s)
+			}
+		}
+		for _, doc := range []string{`{"errors":[]}`, `{"errors":["a"],"items":[{"a":2}]}`} {
+			if _, err := build(old, nil, pagesOf(doc)); err != nil {
+				t.Errorf("%s: %s: %v", list, doc, err)
+			}
+		}
+	}
+	one, err := build(nil, nil, pagesOf(`{"a":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := build(one, nil, pagesOf(`{"a":1,"errors":["a part has failed"]}`)); err != nil {
+		t.Errorf("errors beside a resource: %v", err)
+	}
+}
+
 // TestUpdatesLeadToTheState: whoever applies the updates in turn has the newest state,
 // whatever was left out in between, however it is cut into parts.
 func TestUpdatesLeadToTheState(t *testing.T) {
