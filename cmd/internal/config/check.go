@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
@@ -15,9 +16,22 @@ import (
 // by flags.
 func (c *Config) check() setting.Errors {
 	var wrong setting.Errors
+	at := make(map[string]string)
 	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}, {"rest", c.REST}} {
-		if _, _, err := net.SplitHostPort(a.address); err != nil && (a.key != "rest" || a.address != "") {
+		if a.key == "rest" && a.address == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(a.address)
+		n, tooLarge := strconv.ParseUint(port, 10, 16)
+		switch other := at[a.address]; {
+		case err != nil:
 			wrong.Wrong(a.key, "%q is not host:port", a.address)
+		case tooLarge != nil:
+			wrong.Wrong(a.key, "%q is not host:port: a port is a number up to 65535", a.address)
+		case other != "":
+			wrong.Wrong(a.key, "%s is the address of %s too", a.address, other)
+		case n != 0: // of 0 each gets another
+			at[a.address] = a.key
 		}
 	}
 	u, err := url.Parse(c.Upstream)

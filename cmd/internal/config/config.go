@@ -101,7 +101,7 @@ type Config struct {
 	// together, or four of the largest, those of all callers 256 MiB, or sixteen.
 	MaxRequestBytes int `yaml:"max_request_bytes" jsonschema:"minimum=1,maximum=67108864"`
 	// CacheBytes bounds the answers kept for reuse. Default 32 MiB; 0 keeps none.
-	CacheBytes int64 `yaml:"cache_bytes" jsonschema:"minimum=0"`
+	CacheBytes int64 `yaml:"cache_bytes" jsonschema:"minimum=0,maximum=1099511627776"`
 }
 
 // Budget is what the broker may spend.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"reflect"
 	"regexp"
@@ -61,6 +62,13 @@ func (f *File) parse(text []byte) error {
 	if err := f.root.Decode(&document); err != nil {
 		return f.syntax(err) // a key that is there twice
 	}
+	if top := f.root.Content[0]; document != nil && top.Kind != yaml.MappingNode {
+		is := "one value"
+		if top.Kind == yaml.SequenceNode {
+			is = "a list"
+		}
+		return Problems{{File: f.Name, Line: top.Line, Text: "the configuration is keys with their values, and this is " + is}}
+	}
 	schema, err := newSchema()
 	if err != nil {
 		return err
@@ -90,6 +98,9 @@ func (f *File) syntax(err error) error {
 		if at := yamlLine.FindStringSubmatchIndex(text); at != nil {
 			p.Line, _ = strconv.Atoi(text[at[2]:at[3]])
 			p.Text = text[:at[0]] + text[at[1]:]
+		}
+		if strings.HasPrefix(p.Text, "invalid map key: ") { // in Go's words
+			p.Text = "a key is a list or a map; keys are names"
 		}
 		problems = append(problems, p)
 	}
@@ -121,7 +132,11 @@ func plain(v any) any {
 			out[i] = plain(v[i])
 		}
 		return out
-	case nil, string, bool, int, int64, uint64, float64:
+	case float64:
+		if !math.IsNaN(v) && !math.IsInf(v, 0) { // JSON has neither
+			return v
+		}
+	case nil, string, bool, int, int64, uint64:
 		return v
 	}
 	return fmt.Sprint(v) // a date

@@ -150,7 +150,8 @@ func (s *schema) sentence(at []string) string {
 	first, _, _ := strings.Cut(strings.Join(strings.Fields(below.Description), " ")+" ", ". ")
 	first = strings.TrimRight(first, ". ")
 	name := at[len(at)-1]
-	first = strings.TrimPrefix(first, "`"+name+"` ")
+	first = strings.TrimPrefix(strings.TrimPrefix(first, "`"+name+"`"), ":")
+	first = strings.TrimSpace(first)
 	return fmt.Sprintf(" (%s: %s)", name, strings.ReplaceAll(first, "`", ""))
 }
 

@@ -22,6 +22,26 @@
 {{- end }}
 {{- $_ := set $keys $key.name $i }}
 {{- end }}
+{{- $at := dict }}
+{{- range $key := list "listen" "admin" "rest" }}
+{{- $address := default "" (get $config $key) }}
+{{- $port := regexFind "[0-9]+$" $address }}
+{{- if or (gt (len (trimAll "0" $port)) 5) (gt (int $port) 65535) }}
+{{- fail (printf "config: %s: %q is not host:port: a port is a number up to 65535" $key $address) }}
+{{- end }}
+{{- if and $address (hasKey $at $address) (gt (int $port) 0) }}
+{{- fail (printf "config: %s: %s is the address of %s too" $key $address (get $at $address)) }}
+{{- end }}
+{{- $_ := set $at $address $key }}
+{{- end }}
+{{- $outcomes := default dict $config.outcomes }}
+{{- range $key, $range := dict "life" (list 60 604800 "1m0s to 168h0m0s") "grace" (list 1 300 "1s to 5m0s") }}
+{{- $value := get $outcomes $key }}
+{{- $seconds := include "merakibroker.seconds" (default "60s" $value) | float64 }}
+{{- if or (lt $seconds (float64 (index $range 0))) (gt $seconds (float64 (index $range 1))) }}
+{{- fail (printf "config: outcomes.%s: %s is not from %s" $key $value (index $range 2)) }}
+{{- end }}
+{{- end }}
 {{- if not $config.simulated }}
 {{- $budget := default dict $config.budget }}
 {{- $rate := ternary $budget.rate 10 (hasKey $budget "rate") | float64 }}
