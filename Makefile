@@ -79,7 +79,8 @@ document: $(BUF) $(SPEC) $(SPEC_OLDER)
 	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -run TestEveryRPC ./service
 
 # The document's examples, each changed a hundred times at random, have to come back
-# from the wire as they were. `make document` changes each a few times.
+# from the wire as they were, and so have as many documents of any shape and spelling
+# for each RPC. `make document` makes a few of each.
 mutations: $(SPEC)
 	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -count=1 -run TestMutated ./service/transcode -v -args -mutations 100
 
