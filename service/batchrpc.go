@@ -17,6 +17,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/batch"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
 )
 
 // A batchService serves BatchService.
@@ -213,7 +214,7 @@ func (s batchService) writeStatus(ctx context.Context, r *typedRPC, err error) *
 // is of no operation.
 func (s batchService) heldStatus(ctx context.Context, f *fault.Error) *brokerv1.WriteStatus {
 	held := *f
-	held.Operation = ""
+	held.Operation, held.Detail = "", hold.Waits(f.Detail)
 	st, _ := failureOf(&held, s.about(ctx, brokerv1.BatchService_ApplyWrites_FullMethodName, &held)).leave()
 	p := st.Proto()
 	return &brokerv1.WriteStatus{Code: p.GetCode(), Message: p.GetMessage(), Details: p.GetDetails()}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -76,8 +77,12 @@ func (a *app) report(ctx context.Context, err error) int {
 	}
 	st, ok := status.FromError(err)
 	if !ok {
-		// Cobra's own: a command that there is not.
-		fmt.Fprintln(a.err, "merakictl: "+plain(err.Error())+" (merakictl -h lists the commands)")
+		// Cobra's own: a command that there is not, a flag that is missing.
+		hint := ""
+		if strings.HasPrefix(err.Error(), "unknown command") {
+			hint = " (merakictl -h lists the commands)"
+		}
+		fmt.Fprintln(a.err, "merakictl: "+plain(err.Error())+hint)
 		return exitMisuse
 	}
 	fmt.Fprint(a.err, "merakictl: "+describe(st))
@@ -115,7 +120,7 @@ func describe(st *status.Status) string {
 	info := detail[*errdetails.ErrorInfo](st)
 	dashboard := detail[*brokerv1.DashboardError](st)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", cmp.Or(info.GetReason(), strings.ToUpper(st.Code().String())), plain(st.Message()))
+	fmt.Fprintf(&b, "%s: %s\n", cmp.Or(info.GetReason(), code.Code(st.Code()).String()), plain(st.Message()))
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "  %-11s %s\n", name, plain(value))

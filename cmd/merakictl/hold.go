@@ -48,14 +48,15 @@ func (a *app) hold() *cobra.Command {
 		Short: "Refuse a caller's bulk, an organization's bulk, or all writes for a time",
 		Long: `Refuses the calls of a caller or of an organization that have the priority bulk, or every
 write of everybody, for a stated time, at every replica. Those callers are told until
-when and why. Needs a token of operators_file, named by --token-file.`,
-		Example:           "  merakictl hold caller spiffe://mesh.example/ns/shop/sa/report --for 15m --reason 'incident 17' --token-file token\n  merakictl hold writes --for 1h --token-file token",
+when and why; a list of writes waits. Needs a token of operators_file, named by --token-file.`,
+		Example:           "  merakictl hold caller spiffe://mesh.example/ns/shop/sa/report --for 15m --reason 'incident 17' --token-file token\n  merakictl hold writes --for 1h --reason 'the store is moved' --token-file token",
 		Args:              between(1, "caller, organization or writes", "NAME"),
 		ValidArgsFunction: heldWords,
 	}
 	c.Flags().DurationVar(&lasts, "for", 0, "how long, from 1s to 24h; required")
-	c.Flags().StringVar(&reason, "reason", "", "why, for those who are refused")
+	c.Flags().StringVar(&reason, "reason", "", "why, for those who are refused; required")
 	_ = c.MarkFlagRequired("for")
+	_ = c.MarkFlagRequired("reason")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		h, err := heldBy(args)
 		if err != nil {

@@ -122,7 +122,7 @@ func TestApplyWaits(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	r := b.do(t, `{"operation": "updateNetwork", "request": {"networkId": "`+b.sandbox.NetworkID(0, 0)+`", "name": "Hall"}}`, "apply", "-", "-o", "json")
-	if r.code != 0 || strings.Count(r.out, "\n") != 1 || !strings.Contains(r.out, `"done"`) || strings.Count(r.err, "writes of the list wait: ") != 1 || !strings.Contains(r.err, "(the store moves)") {
+	if r.code != 0 || strings.Count(r.out, "\n") != 1 || !strings.Contains(r.out, `"done"`) || strings.Count(r.err, "writes of the list wait: ") != 1 || !strings.Contains(r.err, "(the store moves); they are tried again\n") {
 		t.Errorf("%+v", r)
 	}
 }

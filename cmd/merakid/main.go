@@ -76,7 +76,7 @@ func parse(args []string, out io.Writer) (*asked, error) {
 	name := flags.String("config", "", "configuration `file` (YAML); docs/configuration.md has its keys")
 	flags.BoolVar(&a.check, "check", false, "say everything that is wrong with the configuration, and end")
 	flags.BoolVar(&a.version, "version", false, "say which version this is, and end")
-	flags.StringVar(&a.token, "new-token", "", "make a token for a client of the REST face, under this `name`, and end")
+	flags.StringVar(&a.token, "new-token", "", "make a token for a client of the REST face or for an operator, under this `name`, and end")
 	sandbox := flags.Bool("sandbox", false, "serve a simulated Dashboard inside and ask that one; needs no key")
 	listen := flags.String("listen", "", "serve gRPC on `host:port` (default 127.0.0.1:50051)")
 	admin := flags.String("admin", "", "serve health and metrics on `host:port` (default 127.0.0.1:9090)")

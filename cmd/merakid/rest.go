@@ -32,7 +32,7 @@ func newToken(name string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "the token, for the client: %s\nthe line for identity.static_tokens.file: %s\nthe caller in rules: token:%s\n", token, line, name)
+	_, err = fmt.Fprintf(out, "the token, for the client: %s\nthe line for identity.static_tokens.file, or operators_file: %s\nthe caller in rules: token:%s\n", token, line, name)
 	return err
 }
 

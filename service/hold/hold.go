@@ -4,6 +4,7 @@ package hold
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -25,6 +26,8 @@ const (
 	// comeBack is the longest delay that a held call is told: a hold may be released
 	// before its end.
 	comeBack = time.Minute
+	// refused is what a call that is held is told last.
+	refused = "; nothing was sent: come back after the delay"
 )
 
 // A Scope says which calls are held; the numbers are those of meraki.broker.v1.HoldScope.
@@ -104,9 +107,15 @@ func (h *Hold) Refuse(now time.Time, operation string) *fault.Error {
 	return &fault.Error{
 		Kind: fault.BudgetExhausted, Reason: Reason, Operation: operation,
 		RetryAfter: min(comeBack, max(time.Millisecond, h.End.Sub(now))),
-		Detail: fmt.Sprintf("an operator of the broker holds %s until %s (%s); nothing was sent: come back after the delay",
-			h, h.End.UTC().Format(time.RFC3339), h.Reason),
+		Detail:     fmt.Sprintf("an operator of the broker holds %s until %s (%s)", h, h.End.UTC().Format(time.RFC3339), h.Reason) + refused,
 	}
+}
+
+// Waits is what a list of writes tells that waits, by the detail of a write that was
+// refused.
+func Waits(detail string) string {
+	said, _ := strings.CutSuffix(detail, refused)
+	return said + "; they are tried again"
 }
 
 // check says what is wrong with a hold that an operator asks for, by field.
