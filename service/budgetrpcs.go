@@ -34,8 +34,10 @@ func (s *Server) GetBudget(ctx context.Context, in *brokerv1.GetBudgetRequest) (
 
 const (
 	usualWatch = time.Second
-	// leastWatch bounds what a watcher costs.
-	leastWatch = 100 * time.Millisecond
+	// leastWatch and mostWatched bound what a watcher costs: every budget that has
+	// changed is looked for among the organizations.
+	leastWatch  = 100 * time.Millisecond
+	mostWatched = 1000
 )
 
 // WatchBudgets sends the budgets that changed, until the caller leaves or this
@@ -47,6 +49,9 @@ func (s *Server) WatchBudgets(in *brokerv1.WatchBudgetsRequest, stream grpc.Serv
 		if interval < leastWatch {
 			return fault.Bad("interval", "interval is %v; it is at least %v", interval, leastWatch)
 		}
+	}
+	if n := len(in.GetOrganizationIds()); n > mostWatched {
+		return fault.Bad("organization_ids", "organization_ids has %d ids; it takes %d at the most, and none for all", n, mostWatched)
 	}
 	if err := watched(stream.Context(), in.GetOrganizationIds()); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,11 @@ func TestWatchBudgets(t *testing.T) {
 	}
 	_, err = h.own.GetBudget(ctx, &brokerv1.GetBudgetRequest{OrganizationId: "a/b"})
 	wantField(t, "a budget of no organization", err, "organization_id")
+	many, err := h.own.WatchBudgets(ctx, &brokerv1.WatchBudgetsRequest{OrganizationIds: slices.Repeat([]string{id}, 1001)})
+	if err == nil {
+		_, err = many.Recv()
+	}
+	wantField(t, "budgets of too many organizations", err, "organization_ids")
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
