@@ -44,6 +44,29 @@ func (w *writer) split(m *message, b []byte) ([]record, bool) {
 	return records, true
 }
 
+// inOrder tells whether a message's fields are ascending and each singular one stands
+// once, as far as the wire can be read.
+func inOrder(m *message, b []byte) bool {
+	done := -1
+	for i := 0; i < len(b); {
+		tag, next := uvarint(b, i)
+		if next < 0 {
+			break
+		}
+		at := m.byNumber(tag>>3, max(done, 0))
+		if at < 0 {
+			break
+		}
+		if at < done || at == done && m.fields[at].shape == single {
+			return false
+		}
+		if done, i = at, skipValue(b, next, tag); i < 0 {
+			break
+		}
+	}
+	return true
+}
+
 // inOrder gives a copy of a message with its fields ascending and each singular
 // one once; nil when the wire is broken.
 func (w *writer) inOrder(m *message, b []byte) []byte {

@@ -315,3 +315,33 @@ func TestRepeatedRecordsAreReadOnce(t *testing.T) { // not parallel: it measures
 		}
 	}
 }
+
+// TestMasksDoNotMakeABodyLong: what they write into every element of a list is bounded as
+// it is written.
+func TestMasksDoNotMakeABodyLong(t *testing.T) {
+	t.Parallel()
+	wire := requestSeed(t, "updateThing", `{"networkId":"N_1","number":5,"nullFields":"parts.*.id,parts.*.port"}`)
+	part := protowire.AppendBytes(protowire.AppendTag(nil, 12, protowire.BytesType), nil)
+	wire = append(wire, bytes.Repeat(part, 2*maxBody/len(`{"id":null,"port":null},`))...)
+	plan := cornerOf(t, "updateThing").plan
+	var w writer
+	if _, ok := plan.compose(&w, wire, make([]param, len(plan.names))); ok || len(w.out) > maxBody+1<<10 {
+		t.Errorf("%t, with %d bytes for %d", ok, len(w.out), len(wire))
+	}
+}
+
+// TestDisorderIsPutInOrderOnce: at each level, and not again for each level around it.
+func TestDisorderIsPutInOrderOnce(t *testing.T) {
+	t.Parallel()
+	var part []byte
+	for range 40 {
+		part = protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), part)
+		part = protowire.AppendString(protowire.AppendTag(part, 1, protowire.BytesType), "x")
+	}
+	wire := requestSeed(t, "updateThing", `{"networkId":"N_1","number":5}`)
+	wire = protowire.AppendBytes(protowire.AppendTag(wire, 11, protowire.BytesType), part)
+	r, err := cornerOf(t, "updateThing").plan.Request(wire)
+	if err != nil || strings.Count(string(r.Body), `{"id":"x"`) != 40 {
+		t.Fatalf("%v, %v", r, err)
+	}
+}

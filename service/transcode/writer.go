@@ -31,8 +31,12 @@ type writer struct {
 	named bool
 }
 
-// enter counts the depth of messages.
+// enter counts the depth of messages. It also ends what becomes too long: masks write
+// more than the message has, once for every element of a list.
 func (w *writer) enter() bool {
+	if w.bound > 0 && len(w.out) > w.bound {
+		return w.tooLong()
+	}
 	if w.depth++; w.depth > maxWireDepth {
 		return w.fail("more than %d messages inside each other; nothing was sent", maxWireDepth)
 	}
@@ -40,10 +44,17 @@ func (w *writer) enter() bool {
 }
 
 // object writes a message as a JSON object. Wire in an unusual order (a field
-// that repeats, or stands behind one of a higher number) is put in order first.
+// that repeats, or stands behind one of a higher number) is put in order first: to
+// find out on the way would write what is inside twice, and what is inside of that
+// four times.
 func (w *writer) object(m *message, b []byte) bool {
 	if !w.enter() {
 		return false
+	}
+	if !inOrder(m, b) {
+		if b = w.inOrder(m, b); b == nil {
+			return false
+		}
 	}
 	start := len(w.out)
 	w.out = append(w.out, '{')
@@ -56,14 +67,6 @@ func (w *writer) object(m *message, b []byte) bool {
 		at := m.byNumber(tag>>3, done+1)
 		if at < 0 {
 			return w.strange(tag >> 3)
-		}
-		if at <= done {
-			if b = w.inOrder(m, b); b == nil {
-				return false
-			}
-			w.depth--
-			w.out = w.out[:start]
-			return w.object(m, b)
 		}
 		done = at
 		if f := &m.fields[at]; f.key == hiddenKey {
