@@ -40,7 +40,7 @@ func (s batchService) ApplyWrites(in *brokerv1.ApplyWritesRequest, stream grpc.S
 	if err != nil {
 		return err
 	}
-	arrivalOf(ctx).holds(proto.Size(in))
+	arrivalOf(ctx).holds(proto.Size(in) + bodyBytes(r.Writes))
 	until, cancel := reserved(ctx)
 	defer cancel()
 	return s.batches.Apply(until, s.lifetime, r, func(results []batch.Result) error {
@@ -62,6 +62,17 @@ func (s batchService) ApplyWrites(in *brokerv1.ApplyWritesRequest, stream grpc.S
 		}
 		return nil
 	})
+}
+
+// mostBodyBytes bounds the bodies of a list together: escapes, and masks that stand for
+// every element, can make them many times as long as the list.
+const mostBodyBytes = 32 << 20
+
+func bodyBytes(writes []batch.Write) (n int) {
+	for _, w := range writes {
+		n += len(w.Call.Body)
+	}
+	return n
 }
 
 // readingBack is how many resources are read at once for one list.
@@ -87,10 +98,14 @@ func (s batchService) writes(ctx context.Context, list []*brokerv1.Write, r *bat
 		return nil, fault.Bad("writes", "the list has %d writes; it takes %d at the most; nothing was sent", len(list), batch.MostWrites)
 	}
 	rpcs := make([]*typedRPC, len(list))
+	bytes := 0
 	for i, w := range list {
 		call, rpc, err := s.write(ctx, w.GetRequest())
 		if err != nil {
 			return nil, ofWrite(i, w.GetId(), err)
+		}
+		if bytes += len(call.Body); bytes > mostBodyBytes {
+			return nil, fault.Bad("writes", "the bodies of the first %d writes take more than %d bytes as JSON; send the list in parts; nothing was sent", i+1, mostBodyBytes)
 		}
 		if call.Repeated && call.Name == "" && !call.RetryWrites {
 			return nil, &fault.Error{Kind: fault.OutcomeUnknown, Reason: "REPEATED_WRITE", NoRetry: true,

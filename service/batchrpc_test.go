@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -388,5 +389,23 @@ func TestDrainOfAList(t *testing.T) {
 	}
 	if pending != 300 || not != 60 {
 		t.Errorf("%d pending, %d not tried", pending, not)
+	}
+}
+
+// TestAListOfLongBodies: a list is bounded by what it becomes, before anything is sent.
+func TestAListOfLongBodies(t *testing.T) {
+	t.Parallel()
+	h := build(t, plan{broker: fast, sandbox: sandbox.Options{LimitsOff: true}})
+	rules := h.write(t, "", "updateNetworkApplianceFirewallL3FirewallRules", map[string]any{
+		"network_id": h.sandbox.NetworkID(0, 0), "null_fields": []string{"rules.*.comment", "rules.*.policy", "rules.*.protocol", "rules.*.dest_port"}}).GetRequest()
+	rules.Value = append(rules.GetValue(), bytes.Repeat([]byte{2<<3 | 2, 0}, 100_000)...)
+	var list []*brokerv1.Write
+	for i := range 10 { // of 5 MB each
+		list = append(list, &brokerv1.Write{Id: fmt.Sprint(i), Request: rules})
+	}
+	_, err := h.applyWrites(t, t.Context(), &brokerv1.ApplyWritesRequest{Writes: list})
+	wantCode(t, "a list of 50 MB", err, codes.InvalidArgument, "BAD_REQUEST")
+	if n := h.broker.Attempts(); n != 0 || !strings.Contains(fmt.Sprint(err), "in parts") {
+		t.Errorf("%v; %d requests", err, n)
 	}
 }

@@ -200,3 +200,22 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// TestConfigurationsThatMakeNoSense are refused, each for itself.
+func TestConfigurationsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Config){
+		"Deadline":  func(c *Config) { c.Deadline = -1 },
+		"BatchHold": func(c *Config) { c.BatchHold = -1 },
+		"Batches":   func(c *Config) { c.Batches = -1 },
+		"Redirects": func(c *Config) { c.Redirects = -1 },
+		"Dashboard": func(c *Config) { c.Dashboard = nil },
+	} {
+		c := Config{Dashboard: &fakeDashboard{}, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}}
+		change(&c)
+		if b, err := New(c); err == nil {
+			b.Close()
+			t.Errorf("%s below 0 is taken", name)
+		}
+	}
+}
