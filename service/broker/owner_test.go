@@ -195,6 +195,13 @@ func TestOneKeyOfSeveralIsRejected(t *testing.T) {
 		if f := do(t, b, time.Minute, settled("N_2", bad, testKey))[0]; f == nil || f.Kind != fault.KeyRejected || f.Operation != "getNetworkClients" {
 			t.Errorf("a network that may be of the bad key's: %v", f)
 		}
+		refused := settled("N_1", testKey)
+		refused.Settle = func(string, []string) (dashboard.Key, error) {
+			return dashboard.Key{}, &fault.Error{Kind: fault.CallerNotAllowed}
+		}
+		if f := do(t, b, time.Minute, refused)[0]; f == nil || f.Kind != fault.CallerNotAllowed || f.Operation != "getNetworkClients" {
+			t.Errorf("a call that the rules refuse: %+v", f)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -205,5 +206,27 @@ func TestARaisedSlot(t *testing.T) {
 		if got := s.class(classOf(ratelimit.Bulk, "a")).Priority; got != want {
 			t.Errorf("raised to %v: %v; want %v", p, got, want)
 		}
+	}
+}
+
+// TestOnlyAClassThatIsNewIsNews to the scheduler, which counts classes; it is so again
+// when the last of it has gone.
+func TestOnlyAClassThatIsNewIsNews(t *testing.T) {
+	t.Parallel()
+	var q queue
+	var first *waiter
+	for i, want := range []bool{true, false, true} {
+		w := &waiter{class: classOf(ratelimit.Normal, "a"), weight: 1}
+		if first = cmp.Or(first, w); i == 2 {
+			w.class.Caller = "b"
+		}
+		if got := q.push(w); got != want {
+			t.Errorf("the waiter %d: %t", i, got)
+		}
+	}
+	q.remove(first)
+	q.remove(q.oldest(first.class))
+	if !q.push(&waiter{class: first.class, weight: 1}) {
+		t.Error("a class that had gone is no news")
 	}
 }
