@@ -32,6 +32,8 @@ type Operator struct {
 	// where there is none.
 	Store func() *brokerv1.StoreState
 	Keys  func() []*brokerv1.KeyState
+
+	refused fault.LogSample
 }
 
 // authorize gives the name of the operator whose token was presented. what is what was
@@ -43,7 +45,9 @@ func (o *Operator) authorize(what, token string) (string, error) {
 	}
 	name, ok := o.Operators.Name(token)
 	if !ok {
-		o.Log.Warn("an action was refused: not an operator's token", "action", what)
+		if write, skipped := o.refused.Admits(fault.CallerUnknown, time.Now()); write {
+			o.Log.Warn("an action was refused: not an operator's token", "action", what, "skipped_before", skipped)
+		}
 		return "", &fault.Error{Kind: fault.CallerUnknown, Reason: "OPERATOR_UNKNOWN",
 			Detail: "the token is missing or is none of operators_file: send authorization: Bearer TOKEN, made with merakid -new-token NAME"}
 	}

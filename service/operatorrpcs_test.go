@@ -23,6 +23,7 @@ import (
 	"github.com/merakibroker/merakibroker/service"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/hold"
 	"github.com/merakibroker/merakibroker/service/identity"
 )
@@ -91,6 +92,12 @@ func TestOperator(t *testing.T) {
 		if reason, _ := reasonOf(err); status.Code(err) != codes.Unauthenticated || reason != "OPERATOR_UNKNOWN" {
 			t.Errorf("%q: %v", presented, err)
 		}
+	}
+	for range 100 {
+		_, _ = client.Hold(ctx, writes)
+	}
+	if n := strings.Count(lines.String(), "not an operator's token"); n != fault.LogLines {
+		t.Errorf("%d lines of refusals; %d are written in %v", n, fault.LogLines, fault.LogWindow)
 	}
 	as := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	if _, err := client.Hold(as, &brokerv1.HoldRequest{Scope: 77}); status.Code(err) != codes.InvalidArgument {
