@@ -44,6 +44,7 @@ then gives one object a line.`,
 		if limit < 1 {
 			return &misuse{fmt.Sprintf("--limit is %d; it is at least 1", limit)}
 		}
+		a.knows(in.GetOperation())
 		conn, err := a.dial(operatorsPort)
 		if err != nil {
 			return err

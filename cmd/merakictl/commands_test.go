@@ -89,6 +89,7 @@ func TestCommands(t *testing.T) {
 		{name: "can-not", args: "can shop getNetworkClients ORG", code: exitNotAllowed},
 		{name: "can-what", args: "can shop getNothing", code: exitWrong},
 		{name: "hold", args: "hold organization ORG --for 10m --reason noise --token-file TOKEN"},
+		{name: "misspelt", args: "attempts --operation getOrganisation"},
 		{name: "hold-nobody", args: "hold writes --for 10m --reason x", code: exitNotAllowed},
 		{name: "hold-what", args: "hold everything --for 10m --reason x", code: exitMisuse},
 		{name: "holds", args: "holds"},

@@ -10,6 +10,7 @@ import (
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/setting"
 )
 
 // verbs are the methods that the Dashboard has.
@@ -151,6 +152,27 @@ is any. It exits with 3 where the answer is no.`,
 
 // theContract is read when it is needed: completion, watch and apply.
 var theContract = sync.OnceValues(contract.Load)
+
+// untyped is the operation of calls that no RPC has, in records and usage.
+const untyped = "call"
+
+// knows says so when an operation is none: nothing would be found, as if nothing had been.
+// The broker may be of a newer contract, so that it is asked all the same.
+func (a *app) knows(operation string) {
+	known, err := theContract()
+	if err != nil || operation == "" || operation == untyped || known.Operation(operation) != nil {
+		return
+	}
+	var all []string
+	for _, m := range known.Methods() {
+		all = append(all, m.Operation.GetId())
+	}
+	meant := ""
+	if near, ok := setting.Nearest(operation, all); ok {
+		meant = "; did you mean " + near + "?"
+	}
+	fmt.Fprintf(a.err, "merakictl: --operation is %q, which is no operationId that merakictl knows%s\n", operation, meant)
+}
 
 // completeOperations completes the argument at a place with operationIds.
 func completeOperations(place int) cobra.CompletionFunc {

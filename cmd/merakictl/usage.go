@@ -37,6 +37,7 @@ was at hand, writes went as a batch, or a poll was made for several watchers.`,
 	_ = c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(usageGroups, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("operation", completeOperations(0))
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		a.knows(in.GetOperation())
 		in.Span = durationpb.New(since)
 		for _, group := range by {
 			n, ok := brokerv1.UsageGroup_value["USAGE_GROUP_"+strings.ToUpper(group)]
