@@ -80,6 +80,32 @@ func TestASlotWaitsForTheAddressNotForLong(t *testing.T) {
 	})
 }
 
+// TestAnEmptyAddressIsAskedForOne: of those who wait, one organization's part is taken to
+// find out, not all.
+func TestAnEmptyAddressIsAskedForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) {
+			c.Scheduler, c.Egress = inStore{ratelimit.NewLocal()}, "e"
+			c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 0.5, 6, 1, 1
+		})
+		var other Slot
+		ls.Assign(&other, Payer{Organization: "2"})
+		if f := other.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+			t.Fatal(f)
+		}
+		l := ls.organization("1")
+		for range 3 {
+			l.queue.push(&waiter{class: classOf(ratelimit.Normal, "a"), weight: 1})
+		}
+		p := puller{classes: l.queue.waiting(nil), length: 3, class: classOf(ratelimit.Normal, "a"), weight: 1}
+		l.pull(t.Context(), time.Now(), &p)
+		if n := ls.Budget("1").Tokens; n != 5 || len(p.pairs.classes) != 1 {
+			t.Errorf("%.2f tokens of 6: one is taken to ask the address with", n)
+		}
+		l.part(&p.pairs)
+	})
+}
+
 // TestWhoIsToldThatTheAddressLacks slots: lanes, of the tickets that the scheduler was
 // asked with. A call that waits there itself is nobody's ticket.
 func TestWhoIsToldThatTheAddressLacks(t *testing.T) {
