@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -261,4 +262,43 @@ func TestTemplatesAreListedWithTheKeyOfTheirOrganization(t *testing.T) {
 			return key, ok
 		}
 	})
+}
+
+// TestALookUpThatFails in whatever way: the call goes on, unless it would meet the same.
+func TestALookUpThatFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer dashboard.Result
+		kind   fault.Kind // the call's; Unknown where it goes on
+	}{
+		"400":        {*status(400), fault.Unknown},
+		"401":        {*status(401), fault.KeyRejected},
+		"403":        {*status(403), fault.Unknown},
+		"404":        {*status(404), fault.Unknown},
+		"409":        {*status(409), fault.Unknown},
+		"422":        {*status(422), fault.Unknown},
+		"500":        {*status(500), fault.Unknown},
+		"501":        {*status(501), fault.Unknown},
+		"504":        {*status(504), fault.Unknown},
+		"a redirect": {dashboard.Result{Outcome: fault.Redirect, Status: 302, Refusal: "leads to a host outside of the vendor's domains"}, fault.Unknown},
+		"HTML":       {dashboard.Result{Outcome: fault.Garbled, Status: 200, Err: errors.New("a 2xx whose body is not JSON")}, fault.Unknown},
+		"too large":  {dashboard.Result{Outcome: fault.Garbled, Status: 200, Err: dashboard.ErrTooLarge}, fault.Unknown},
+		"no answer":  {dashboard.Result{Outcome: fault.Reset, MaybeExecuted: true}, fault.Unknown},
+		"too slow":   {dashboard.Result{Outcome: fault.Timeout, MaybeExecuted: true}, fault.Unknown},
+		"{}":         {*ok("{}"), fault.Unknown},
+		"nothing":    {dashboard.Result{Outcome: fault.OK, Status: 204}, fault.Unknown},
+	} {
+		d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Result {
+			if r.Path == "/networks/N_1" {
+				a := c.answer
+				return &a
+			}
+			return ok("[]")
+		}}
+		inBubble(t, d, func(t *testing.T, b *Broker) {
+			f := do(t, b, time.Minute, network("N_1", 0))[0]
+			if c.kind == fault.Unknown && f != nil || c.kind != fault.Unknown && (f == nil || f.Kind != c.kind) {
+				t.Errorf("%s: %v", name, f)
+			}
+		})
+	}
 }

@@ -156,13 +156,13 @@ func (q Question) wrapped(f *fault.Error) *fault.Error {
 func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 	if f != nil {
 		switch f.Kind {
-		case fault.NotFound, fault.Forbidden, fault.BadRequest, fault.APIDisabled:
+		case fault.NotFound, fault.Forbidden, fault.BadRequest, fault.APIDisabled, fault.Conflict:
 			// The Dashboard has answered, and would again: a template's id, say,
 			// stands where a network's does, but is not one to ask for.
 			if q.Missed != nil {
 				q.Missed()
 			}
-		case fault.Dashboard, fault.Unreachable, fault.Malformed, fault.TooLarge, fault.NotImplemented:
+		case fault.Dashboard, fault.Unreachable, fault.Malformed, fault.TooLarge, fault.NotImplemented, fault.RedirectRefused:
 			o.config.Observer.LookedUp(q.Kind.String(), "failed")
 			if q.Fallback {
 				o.miss(time.Now(), failing+q.Credential, q.ID)
