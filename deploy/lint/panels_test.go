@@ -79,7 +79,7 @@ func TestPanelsOfARun(t *testing.T) {
 		watch := r.start("MERAKICTL", nil, "watch", three+"/networks", "--age", "1s", "--address", r.grpc)
 		watch.find(`(whole)`)
 	}
-	r.damage = [2]string{`"timeZone":"Europe/Berlin"`, `"timeZone":{}`}
+	r.damages(`"timeZone":"Europe/Berlin"`, `"timeZone":{}`)
 
 	// What each minute has: of alice six requests, of bob six, of which one is a reset; of
 	// others a read that is at hand, one of a network that is nobody's, a list of writes.

@@ -65,9 +65,7 @@ func TestAlertsOfARun(t *testing.T) {
 		}, "MerakiBrokerBatchesFail"},
 		{"answers do not fit", "", func(_ *testing.T, r *run) {
 			_, networks := r.world()
-			r.mu.Lock()
-			r.damage = [2]string{`"timeZone":"Europe/Berlin"`, `"timeZone":{}`}
-			r.mu.Unlock()
+			r.damages(`"timeZone":"Europe/Berlin"`, `"timeZone":{}`)
 			r.ctl(renames(networks[0]), 0, "apply", "-", "--read-back")
 		}, "MerakiContractDrift"},
 		{"an operator holds writes", "", func(_ *testing.T, r *run) {
