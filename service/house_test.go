@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"service/access":   {"service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/audit":    {"service/fault"},
-	"service/batch":    {"service/access", "service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/outcome", "gen"},
+	"service/batch":    {"service/access", "service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/hold", "service/outcome", "gen"},
 	"service/broker":   {"service/audit", "service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "service/usage", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.
