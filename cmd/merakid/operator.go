@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -83,6 +84,25 @@ func (s sharedHolds) Read(ctx context.Context) ([]byte, error) {
 	return there.Bytes, err
 }
 
+// patience is how long a store that does not answer is asked again for an operator, who
+// would have to do it otherwise.
+const (
+	patience   = 2 * time.Second
+	askedAgain = 100 * time.Millisecond
+)
+
 func (s sharedHolds) Change(ctx context.Context, change func([]byte) ([]byte, time.Duration, error)) error {
-	return s.client.Change(ctx, holdsKey, change)
+	again := time.NewTicker(askedAgain)
+	defer again.Stop()
+	for begun := time.Now(); ; {
+		err := s.client.Change(ctx, holdsKey, change)
+		if !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > patience {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

@@ -201,6 +201,30 @@ func TestEveryReplicaObeys(t *testing.T) {
 	})
 }
 
+// TestReleasedUnheard: a release of which the store's answer was lost is none that fails.
+func TestReleasedUnheard(t *testing.T) {
+	t.Parallel()
+	shared := new(document)
+	h := New(Config{Shared: twice{shared}, Log: slog.New(slog.DiscardHandler)})
+	hold := Hold{Scope: CallerBulk, Name: "a", Reason: "r"}
+	if _, err := h.Place(t.Context(), time.Now(), hold, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.Release(t.Context(), time.Now(), CallerBulk, "a", "me"); err != nil || got.Reason != "r" || len(h.List(time.Now())) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// twice makes each change two times, as when the first one's answer was lost.
+type twice struct{ Shared }
+
+func (s twice) Change(ctx context.Context, change func([]byte) ([]byte, time.Duration, error)) error {
+	if err := s.Shared.Change(ctx, change); err != nil {
+		return err
+	}
+	return s.Shared.Change(ctx, change)
+}
+
 // TestCallsComeWhileHoldsChange: what covers a call is found in the holds of one moment.
 func TestCallsComeWhileHoldsChange(t *testing.T) {
 	t.Parallel()

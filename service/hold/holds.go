@@ -23,7 +23,8 @@ type Shared interface {
 	// Read gives the document; nil when there is none.
 	Read(context.Context) ([]byte, error)
 	// Change replaces the document by what change makes of it, which is kept for as long
-	// as change says; change is called again when another replica was faster.
+	// as change says; change is called again when another replica was faster, or when it
+	// is not known whether the document was replaced.
 	Change(ctx context.Context, change func(old []byte) (document []byte, life time.Duration, err error)) error
 }
 
@@ -113,14 +114,17 @@ func (h *Holds) Release(ctx context.Context, now time.Time, s Scope, name, opera
 	if f := checkPlace(s, name); f != nil {
 		return Hold{}, f
 	}
-	released := Hold{Scope: s, Name: name}
+	released, found := Hold{Scope: s, Name: name}, false
 	err := h.change(ctx, now, func(all []Hold) ([]Hold, error) {
 		at := slices.IndexFunc(all, func(o Hold) bool { return o.same(&released) })
+		if at < 0 && found { // it has been released after all
+			return all, nil
+		}
 		if at < 0 {
 			return nil, &fault.Error{Kind: fault.NotFound, Reason: "NOT_HELD",
 				Detail: released.String() + " is not held: the hold has ended or was never placed"}
 		}
-		released = all[at]
+		released, found = all[at], true
 		return slices.Delete(all, at, at+1), nil
 	})
 	if err != nil {
