@@ -126,3 +126,18 @@ func TestAnAttemptThatWasCutAtTwiceTheAmpleTime(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAttemptWithoutTheTimeForIt: what is left after a failure has to be enough for
+// what the operation usually takes.
+func TestNoAttemptWithoutTheTimeForIt(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second, answer: func(*dashboard.Request) *dashboard.Result { return status(503) }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		c := read("1", 0)
+		for range 100 {
+			b.services.observe(c.Operation.GetId(), time.Now(), 3*time.Second)
+		}
+		if f := do(t, b, 3900*time.Millisecond, c)[0]; f == nil || d.count() != 1 {
+			t.Errorf("%v after %d attempts", f, d.count())
+		}
+	})
+}

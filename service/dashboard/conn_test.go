@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -439,19 +438,5 @@ func TestManyIdleConnectionsAreKept(t *testing.T) {
 	atOnce(kept)
 	if n := connections.Load(); before != kept+more || n != before {
 		t.Errorf("%d connections for the first attempts, %d more for the next %d", before, n-before, kept)
-	}
-}
-
-// TestDefaults are those that the fields' comments name.
-func TestDefaults(t *testing.T) {
-	t.Parallel()
-	var c Config
-	c.defaults()
-	if want := (Config{
-		BaseURL: "https://api.meraki.com/api/v1", UserAgent: "MerakiBroker/1.0 MerakiBroker",
-		Timeout: 60 * time.Second, DialTimeout: 10 * time.Second, ErrorBodyTimeout: 5 * time.Second, IdleTimeout: 50 * time.Second,
-		MaxBody: 67108864, MaxErrorBody: 65536,
-	}); !reflect.DeepEqual(c, want) {
-		t.Errorf("%+v\n%+v", c, want)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // However a key is printed, alone or inside of something, the secret is not there.
@@ -54,5 +56,19 @@ func TestKeyID(t *testing.T) {
 	}
 	if a.Zero() {
 		t.Error("a key is zero")
+	}
+}
+
+// TestDefaults are those that the fields' comments name.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	var c Config
+	c.defaults()
+	if want := (Config{
+		BaseURL: "https://api.meraki.com/api/v1", UserAgent: "MerakiBroker/1.0 MerakiBroker",
+		Timeout: 60 * time.Second, DialTimeout: 10 * time.Second, ErrorBodyTimeout: 5 * time.Second, IdleTimeout: 50 * time.Second,
+		MaxBody: 67108864, MaxErrorBody: 65536,
+	}); !reflect.DeepEqual(c, want) {
+		t.Errorf("%+v\n%+v", c, want)
 	}
 }
