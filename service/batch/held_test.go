@@ -24,6 +24,11 @@ func TestHeldLists(t *testing.T) {
 			}
 			return false, &fault.Error{Kind: fault.BudgetExhausted, Reason: hold.Reason, RetryAfter: time.Minute, Detail: detail}
 		}
+		say := func(text string) {
+			d.mu.Lock()
+			detail = text
+			d.mu.Unlock()
+		}
 		b := build(t, d, 3)
 		defer b.Close()
 		var told []string
@@ -42,9 +47,9 @@ func TestHeldLists(t *testing.T) {
 			if all := b.UnderWay(10); len(all) != 1 || all[0].Held != 3 || all[0].Organization != "1" {
 				t.Errorf("%+v", all)
 			}
-			detail = "held until one"
+			say("held until one")
 			time.Sleep(2 * time.Minute)
-			detail = ""
+			say("")
 		}()
 		for id, x := range apply(t, b, t.Context(), r) {
 			if x.State != Done {
