@@ -219,3 +219,19 @@ func TestConfigurationsThatMakeNoSense(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainWhatIsAtHand: an answer that is kept costs nothing.
+func TestExplainWhatIsAtHand(t *testing.T) {
+	inBubble(t, &fakeDashboard{}, func(t *testing.T, b *Broker) {
+		c := read("1", 0)
+		c.MaxAge = time.Minute
+		for _, want := range []int{1, 0} {
+			if e, err := b.Explain(t.Context(), c); err != nil || e.Attempts != want || e.Refusal != nil {
+				t.Errorf("%+v, %v; want %d attempts", e, err, want)
+			}
+			if _, err := b.Do(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

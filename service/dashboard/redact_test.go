@@ -176,3 +176,12 @@ func TestShortSecrets(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestSeveralFormsInOneText are all replaced, and what stands between them stays.
+func TestSeveralFormsInOneText(t *testing.T) {
+	t.Parallel()
+	text := fmt.Sprintf("a %s b %x c %s d", token, token, base64.StdEncoding.EncodeToString([]byte("me:"+token)))
+	if got := newMask(token).text(text); !strings.HasPrefix(got, "a [redacted] b [redacted] c ") || strings.Count(got, redacted) != 3 || !strings.HasSuffix(got, " d") {
+		t.Errorf("%s", got)
+	}
+}
