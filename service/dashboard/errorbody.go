@@ -66,7 +66,7 @@ func htmlText(b []byte) string {
 		}
 	}
 	var text strings.Builder
-	for len(b) > 0 && text.Len() < 4*maxMessageBytes {
+	for text.Len() < 4*maxMessageBytes {
 		plain, rest, tag := bytes.Cut(b, []byte("<"))
 		text.Write(plain[:min(len(plain), 4*maxMessageBytes)])
 		if !tag {
