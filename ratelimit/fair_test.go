@@ -55,3 +55,18 @@ func TestFinishesAreForgotten(t *testing.T) {
 		}
 	}
 }
+
+// Who is not among the first of a long queue comes after those whom it can come after.
+func TestGrantOfTheFirst(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[int]int{0: 4, 1: 3, 2: 3} {
+		var q fairQueue
+		all := q.candidates(nil, []Waiting{
+			{Class: Class{Critical, "a"}, Count: 2, Weight: 1}, {Class: Class{Normal, "b"}, Count: 2, Weight: 1},
+		})
+		granted, left := q.grant(all, more, 9, func() bool { return true })
+		if len(granted) != want || left != (more > 0) {
+			t.Errorf("with %d more classes: %v, and more: %t", more, granted, left)
+		}
+	}
+}

@@ -123,6 +123,15 @@ func TestKeysServeAllThatACallNames(t *testing.T) {
 	}
 	_, err = p.Settle("1", []string{"", "2"})
 	refusal(t, err, fault.CallerNotAllowed)
+	for _, operation := range []string{"claimIntoOrganization", "claimIntoOrganizationInventory"} {
+		p, err := a.Ask(a.about(t, "one", operation, "1", "", `{"serials":["Q1"]}`))
+		if err != nil || len(p.named) != 1 {
+			t.Fatalf("%s: %+v, %v", operation, p, err)
+		}
+		if _, err := p.Settle("1", []string{""}); err != nil {
+			t.Errorf("%s: %v", operation, err)
+		}
+	}
 	for _, body := range []string{`{"serials":["Q 1"]}`, `{"serials":["../x"]}`, `{"serials":["` + strings.Repeat("é", 3) + `"]}`} {
 		_, err = a.Ask(a.about(t, "one", "claimNetworkDevices", "N_1", "", body))
 		refusal(t, err, fault.BadRequest)

@@ -98,6 +98,27 @@ func TestUnfinishedBatchesCount(t *testing.T) {
 	})
 }
 
+// TestWhoLeavesAGatesQueue leaves the others their places in it.
+func TestWhoLeavesAGatesQueue(t *testing.T) {
+	inBubble(t, &fakeDashboard{delay: 10 * time.Second}, func(t *testing.T, b *Broker) {
+		begun := time.Now()
+		stays := make(chan []*fault.Error)
+		go func() { stays <- do(t, b, time.Minute, batch("1"), batch("1"), batch("1"), batch("1"), batch("1"), batch("1")) }()
+		synctest.Wait()
+		if f := do(t, b, time.Second, batch("1"))[0]; f == nil || time.Since(begun) != time.Second {
+			t.Errorf("the seventh: %v after %v", f, time.Since(begun))
+		}
+		for _, f := range <-stays {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if time.Since(begun) != 20*time.Second {
+			t.Errorf("six batches of 10 s took %v", time.Since(begun))
+		}
+	})
+}
+
 func TestTooManyBatchesHoldsTheNext(t *testing.T) {
 	n := 0
 	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Result {

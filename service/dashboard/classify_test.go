@@ -32,9 +32,12 @@ func TestStatuses(t *testing.T) {
 		{502, fault.GatewayError, true}, {503, fault.GatewayError, true}, {504, fault.GatewayError, true},
 		{520, fault.GatewayError, true}, {530, fault.GatewayError, true}, {999, fault.GatewayError, true},
 	} {
-		r := classify(c.status, http.Header{}, nil, epoch, nil)
+		r := classify(c.status, http.Header{"Retry-After": {"7"}}, nil, epoch, nil)
 		if r.outcome != c.want || r.maybeExecuted != c.maybe {
 			t.Errorf("%d: %v, maybe executed %t; want %v, %t", c.status, r.outcome, r.maybeExecuted, c.want, c.maybe)
+		}
+		if r.retryAfter != 7*time.Second || !r.hasRetryAfter {
+			t.Errorf("%d: come back after %v, %t", c.status, r.retryAfter, r.hasRetryAfter)
 		}
 	}
 }

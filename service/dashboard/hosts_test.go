@@ -137,3 +137,19 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+func TestBelow(t *testing.T) {
+	t.Parallel()
+	c := &Client{hosts: testHosts(t, "https://api.meraki.com/api/v1")}
+	for address, want := range map[string]string{
+		"https://n1.meraki.com/api/v1/organizations?perPage=3&startingAfter=a%2Fb": "/organizations?perPage=3&startingAfter=a%2Fb",
+		"https://n1.meraki.com/api/v1/networks/N_1":                                "/networks/N_1",
+		"https://n1.meraki.com/api/v1/organizations?startingAfter=a b":             "",
+		"https://n1.meraki.com/api/v1/%zz":                                         "",
+		"https://n1.meraki.com/login":                                              "",
+	} {
+		if got, ok := c.Below(address); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %t", address, got, ok)
+		}
+	}
+}

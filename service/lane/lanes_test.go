@@ -91,6 +91,9 @@ func TestIdleLanesAreDropped(t *testing.T) {
 		for i := range 100 {
 			ls.organization(string(rune('A' + i)))
 		}
+		if ls.sweepAt < 100 {
+			t.Errorf("with 100 lanes in use, the next is looked for an idle one at %d", ls.sweepAt)
+		}
 		pause(t.Context(), idleLane+time.Second)
 		for i := range 20 {
 			ls.organization(string(rune(1000 + i)))
