@@ -103,7 +103,9 @@ func TestWhoLeavesAGatesQueue(t *testing.T) {
 	inBubble(t, &fakeDashboard{delay: 10 * time.Second}, func(t *testing.T, b *Broker) {
 		begun := time.Now()
 		stays := make(chan []*fault.Error)
-		go func() { stays <- do(t, b, time.Minute, batch("1"), batch("1"), batch("1"), batch("1"), batch("1"), batch("1")) }()
+		go func() {
+			stays <- do(t, b, time.Minute, batch("1"), batch("1"), batch("1"), batch("1"), batch("1"), batch("1"))
+		}()
 		synctest.Wait()
 		if f := do(t, b, time.Second, batch("1"))[0]; f == nil || time.Since(begun) != time.Second {
 			t.Errorf("the seventh: %v after %v", f, time.Since(begun))

@@ -137,6 +137,22 @@ func TestFaultsSayHowOften(t *testing.T) {
 	}
 }
 
+// TestFaultsSayWhatTheyMet: the status where it says something, words where not.
+func TestFaultsSayWhatTheyMet(t *testing.T) {
+	t.Parallel()
+	for want, a := range map[string]*dashboard.Result{
+		"HTTP 503":              {Outcome: fault.GatewayError, Status: 503},
+		"unreadable answer":     {Outcome: fault.Garbled, Status: 200},
+		"no answer in time":     {Outcome: fault.Timeout, Status: 200}, // its body did not come
+		"connection broken":     {Outcome: fault.Reset},
+		fault.Redirect.String(): {Outcome: fault.Redirect},
+	} {
+		if got := (failure{answer: a}).met(); got != want {
+			t.Errorf("%v: %q; want %q", a.Outcome, got, want)
+		}
+	}
+}
+
 // A call that ran out of time says so, unless it is a write that may have been executed.
 func TestFaultAtTheDeadline(t *testing.T) {
 	t.Parallel()
