@@ -96,3 +96,17 @@ func TestNothingIsKeptThatNobodyWants(t *testing.T) {
 		t.Error("kept long after the last call that wanted it")
 	}
 }
+
+// TestTheCacheIsUsedToItsBound, to the last byte.
+func TestTheCacheIsUsedToItsBound(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := newCache(10 * (1000 + 512 + 1))
+	c.find(now, readKey{}, time.Minute)
+	for _, path := range "0123456789" {
+		c.put(now, now, readKey{path: string(path)}, &Answer{Body: make([]byte, 1000)})
+	}
+	if c.find(now, readKey{path: "0"}, time.Minute) == nil || c.bytes != c.limit {
+		t.Errorf("%d of %d bytes", c.bytes, c.limit)
+	}
+}
