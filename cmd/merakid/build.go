@@ -50,8 +50,7 @@ type daemon struct {
 	closers    []func()
 	// certificates are those of the gRPC port and of REST; nil without TLS.
 	certificates *credential.Certificates
-	rest         *http.Server // nil where REST is off
-	restHandler  *rest.Handler
+	rest         *rest.Server // nil where REST is off
 	forwarded    func(*http.Request) bool
 	ready        func() error // whether callers can be known
 	// notTaken names the files that have changed and are not in use.

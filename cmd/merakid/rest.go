@@ -61,7 +61,7 @@ func (d *daemon) restFace(c *config.Config, contracts *contract.Contract, b *bro
 		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below,
 		Hosts: []string{vendorHost}, MaxRequestBytes: c.MaxRequestBytes, Agents: c.RESTAgents, Forwarded: d.forwarded, Observe: metrics.Requested, Log: log,
 	})
-	d.rest, d.restHandler = rest.NewServer(handler, d.httpCertificates(), log), handler
+	d.rest = rest.NewServer(handler, d.httpCertificates(), log)
 }
 
 // httpCertificates is the TLS of the gRPC port, for HTTP; nil without TLS.
@@ -104,6 +104,6 @@ func (d *daemon) serveREST(l net.Listener) error {
 // stopREST lets the requests under way end, within ctx.
 func (d *daemon) stopREST(ctx context.Context) {
 	if d.rest != nil {
-		d.restHandler.Drain(ctx, d.rest)
+		d.rest.Drain(ctx)
 	}
 }

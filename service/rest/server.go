@@ -8,16 +8,21 @@ import (
 	"time"
 )
 
-// NewServer makes the HTTP server around a Handler, with bounds on what a client can
-// make it hold and for how long: headers of 32 KiB within 10 s, an answer that is
-// read within readTime, an idle connection for 2 min. HTTP/1.1, and HTTP/2 with TLS or
-// with prior knowledge.
-func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Server {
+// A Server is the HTTP server around a Handler.
+type Server struct {
+	*http.Server
+	handler *Handler
+}
+
+// NewServer makes a Server, with bounds on what a client can make it hold and for how
+// long: headers of 32 KiB within 10 s, an answer that is read within readTime, an idle
+// connection for 2 min. HTTP/1.1, and HTTP/2 with TLS or with prior knowledge.
+func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	return &Server{handler: h, Server: &http.Server{
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused as every other method
 		Handler:                      h, Protocols: &protocols, TLSConfig: certificates,
 		ConnContext:       h.withConnection,
@@ -28,7 +33,7 @@ func NewServer(h *Handler, certificates *tls.Config, l *slog.Logger) *http.Serve
 		MaxHeaderBytes:    32 << 10,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
 		ErrorLog:          slog.NewLogLogger(l.Handler(), slog.LevelDebug),
-	}
+	}}
 }
 
 // unreadTime is how long a drain waits for clients that have the rest of a request to
@@ -37,7 +42,7 @@ const unreadTime = 5 * time.Second
 
 // Drain ends the server: it takes no more requests, lets those under way end, and
 // closes what is left when only clients are waited for, or when ctx ends.
-func (h *Handler) Drain(ctx context.Context, s *http.Server) {
+func (s *Server) Drain(ctx context.Context) {
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(ctx) }()
 	look := time.NewTicker(20 * time.Millisecond)
@@ -50,7 +55,7 @@ func (h *Handler) Drain(ctx context.Context, s *http.Server) {
 			}
 			return
 		case <-look.C:
-			if h.working.Load() > 0 {
+			if s.handler.working.Load() > 0 {
 				since = time.Now()
 			}
 		}

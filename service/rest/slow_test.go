@@ -90,7 +90,7 @@ func inMemoryUntilDrained(t *testing.T, do standIn, test func(t *testing.T, dial
 			here, there := net.Pipe()
 			l.conns <- there
 			return here
-		}, func(ctx context.Context) { handler.Drain(ctx, server) })
+		}, func(ctx context.Context) { server.Drain(ctx) })
 		_ = server.Close()
 		<-served
 		keeper.Close()
