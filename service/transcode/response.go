@@ -68,10 +68,11 @@ func (p *Plan) answeredWithErrors(r *reader) error {
 	}
 }
 
-// errorsOf gives the errors of a document that is an object with errors and no
-// items; nil when it is another one. Mostly they are a list of texts; one text, or
+// ErrorsOf gives the errors of a document that is an object with errors and no
+// items; nil when it is another one. Where the contract has a list they stand in its
+// place, and are no rows of it. Mostly they are a list of texts; one text, or
 // an object of them, says no less that there is no list.
-func errorsOf(doc []byte) []string {
+func ErrorsOf(doc []byte) []string {
 	var answer struct{ Errors, Items json.RawMessage }
 	if err := json.Unmarshal(doc, &answer); err != nil || len(answer.Items) > 0 && string(answer.Items) != "null" {
 		return nil
@@ -159,9 +160,9 @@ func (r *reader) root(p *Plan, i int) int {
 			r.beside(p.root)
 		case p.root != nil:
 			r.otherForm(p, start)
-			r.errors = errorsOf(r.src)
+			r.errors = ErrorsOf(r.src)
 		case p.collects && !hasField(r.dst[start:], p.rows.number) && bytes.Contains(r.src, []byte(errorsKey)):
-			r.errors = errorsOf(r.src)
+			r.errors = ErrorsOf(r.src)
 		}
 		return next
 	}

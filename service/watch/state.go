@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/transcode"
 )
 
 // A form is how a document holds its rows.
@@ -94,7 +95,7 @@ func (b *builder) page(n int, document []byte) error {
 		return err
 	}
 	switch {
-	case n == 0 && is == single && b.old != nil && b.old.form != single && saysErrors(document):
+	case n == 0 && is == single && b.old != nil && b.old.form != single && transcode.ErrorsOf(document) != nil:
 		return errErrors
 	case n == 0:
 		b.state.form, b.state.rest = is, rest
@@ -141,24 +142,6 @@ func split(document []byte) (form, []json.RawMessage, []byte, error) {
 	delete(properties, "items")
 	rest, err := json.Marshal(properties)
 	return items, rows, rest, err
-}
-
-// saysErrors tells an object that has errors. In place of the list that was there they
-// are no state of it.
-func saysErrors(document []byte) bool {
-	var answer struct{ Errors any }
-	if json.Unmarshal(document, &answer) != nil {
-		return false
-	}
-	switch errors := answer.Errors.(type) {
-	case []any:
-		return len(errors) > 0
-	case map[string]any:
-		return len(errors) > 0
-	case string:
-		return errors != ""
-	}
-	return false
 }
 
 // row adds one row, as old has it where it has not changed.
