@@ -5,11 +5,11 @@ module github.com/merakibroker/merakibroker/deploy/lint
 go 1.26.0
 
 require (
-	github.com/prometheus/common v0.65.0
-	github.com/prometheus/prometheus v0.305.0
-	google.golang.org/protobuf v1.36.11
-	istio.io/api v1.31.1
-	sigs.k8s.io/yaml v1.6.0
+	github.com/prometheus/common v0.65.0 // reads what a run of merakid reports
+	github.com/prometheus/prometheus v0.305.0 // parser and engine of the rules and panels
+	google.golang.org/protobuf v1.36.11 // reads Istio's resources into their messages
+	istio.io/api v1.31.1 // Istio's own types
+	sigs.k8s.io/yaml v1.6.0 // what deploy/ ships, as JSON
 )
 
 require (

@@ -44,9 +44,9 @@ func (w *writer) split(m *message, b []byte) ([]record, bool) {
 	return records, true
 }
 
-// inOrder tells whether a message's fields are ascending and each singular one stands
+// isOrdered tells whether a message's fields are ascending and each singular one stands
 // once, as far as the wire can be read.
-func inOrder(m *message, b []byte) bool {
+func isOrdered(m *message, b []byte) bool {
 	done := -1
 	for i := 0; i < len(b); {
 		tag, next := uvarint(b, i)

@@ -51,7 +51,7 @@ func (w *writer) object(m *message, b []byte) bool {
 	if !w.enter() {
 		return false
 	}
-	if !inOrder(m, b) {
+	if !isOrdered(m, b) {
 		if b = w.inOrder(m, b); b == nil {
 			return false
 		}

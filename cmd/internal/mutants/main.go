@@ -6,10 +6,10 @@
 //	go run ./cmd/internal/mutants -again FILE
 //
 // The places are a sample that the seed decides, or what survived by the output of an
-// earlier run. Each change is compiled in with go's
-// -overlay, so the files stay as they are. A package's own tests are run first, and
-// those of the packages that import it where these notice nothing. A change that does
-// not compile is none, and another takes its place.
+// earlier run. Each change is compiled in with go's -overlay, so the files stay as they
+// are. A package's own tests are run first, and those of the packages that import it
+// where these notice nothing. A change that does not compile is none, and another takes
+// its place.
 //
 // Changes that no test can see are named, with the reason, in equivalent.txt beside this
 // file. The command fails when fewer than -least percent of the others are noticed.
@@ -113,13 +113,13 @@ func run(n, skip int, seed uint64, again string, least float64, users bool) erro
 	}
 	fmt.Printf("%d places, %d are tried\n", len(all), n)
 	counts := make(map[string]map[string]int)
-	limits := make(limits)
+	times := make(limits)
 	for _, m := range all[min(skip, len(all)):] {
 		if n == 0 {
 			break
 		}
 		start := time.Now()
-		end, by, err := try(m, importers[m.Room()], limits)
+		end, by, err := try(m, importers[m.Room()], times)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func table(counts map[string]map[string]int, least float64) error {
 }
 
 // try makes a change and runs the tests, those of the package itself first.
-func try(m Mutant, users []string, limits limits) (end, by string, err error) {
+func try(m Mutant, users []string, times limits) (end, by string, err error) {
 	if strings.Contains("\n"+equivalent, "\n"+strings.TrimSpace(m.String())+"\n") {
 		return same, "by hand", nil
 	}
@@ -188,7 +188,7 @@ func try(m Mutant, users []string, limits limits) (end, by string, err error) {
 		return broken, "", nil
 	}
 	for _, pkg := range append([]string{"./" + m.Room()}, users...) {
-		limit, err := limits.of(pkg)
+		limit, err := times.of(pkg)
 		if err != nil {
 			return "", "", err
 		}
@@ -205,6 +205,7 @@ func try(m Mutant, users []string, limits limits) (end, by string, err error) {
 	return survived, "nobody", nil
 }
 
+// test runs the tests of a package.
 func test(pkg string, flags ...string) (out []byte, err error) {
 	args := slices.Concat([]string{"test", "-pgo=off", "-vet=off", "-count=1"}, flags, []string{pkg})
 	return exec.Command("go", args...).CombinedOutput()
