@@ -196,7 +196,7 @@ type call struct {
 }
 
 // plainTexts are what identifiers and names look like.
-var plainTexts = []string{"N_24329156", "Q234-ABCD-5678", "L_646829496481105433", "00:11:22:33:44:55", "Main Office", "enabled", "10.0.0.1"}
+var plainTexts = []string{"N_24329156", "Q234-ABCD-5678", "L_646829496481105433", "00:11:22:33:44:55", "Main-Office", "enabled", "10.0.0.1"}
 
 // calls makes a request for every operation: its example where the document has
 // one, else every field filled.
@@ -225,6 +225,9 @@ func calls(b *testing.B) []*call {
 			if wire, err = (proto.MarshalOptions{Deterministic: true}).Marshal(filled.Interface()); err != nil {
 				b.Fatal(err)
 			}
+		}
+		if _, err := p.Request(wire); err != nil {
+			b.Fatalf("%s: what is refused is no measure: %v", m.Operation.GetId(), err)
 		}
 		calls = append(calls, &call{m.Operation, p, wire, message})
 	}
