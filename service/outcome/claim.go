@@ -47,6 +47,7 @@ func (k *Keeper) make(ctx context.Context, e *entry, how Maker) (answer *broker.
 		if !free {
 			return answer, err
 		}
+		k.alone(e)
 	}
 }
 

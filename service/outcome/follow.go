@@ -83,6 +83,14 @@ func (k *Keeper) followed(e *entry, key, holder string) {
 	e.sharedKey, e.holder, e.published, e.follows = key, holder, true, true
 }
 
+// alone takes that back: the write of the other replica is none any more, and what is
+// made from here on is the entry's own.
+func (k *Keeper) alone(e *entry) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e.sharedKey, e.holder, e.published, e.follows = "", "", false, false
+}
+
 // stands tells whether an outcome without a name that is known here still counts: a
 // replica may have delivered it, or made another write that closes it.
 func (k *Keeper) stands(ctx context.Context, w *Write, e *entry) bool {

@@ -287,6 +287,42 @@ func TestWhoHasGotItElsewhereClosesIt(t *testing.T) {
 	})
 }
 
+// TestAWriteMadeAfterWaitingIsNoRepetition: a replica waits for the write of another one,
+// and makes its own when there is none any more.
+func TestAWriteMadeAfterWaitingIsNoRepetition(t *testing.T) {
+	for name, w := range map[string]Write{"the first was not executed": named("one", `{}`), "the first was delivered": reboot("a")} {
+		replicas(t, Config{SharedBodies: true}, func(t *testing.T, _ *memory, one, two *Keeper) {
+			first, second := &dashboard{takes: 3 * time.Second}, &dashboard{takes: 3 * time.Second}
+			comes := 3*time.Second + deliveryTime/4 // the second client
+			if w.Name != "" {
+				first.fault, comes = &fault.Error{Kind: fault.BudgetExhausted}, time.Second
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if r, f := do(t, one, first, w, time.Minute); f == nil {
+					time.Sleep(deliveryTime / 2)
+					r.Delivering()(true)
+				}
+			})
+			time.Sleep(comes)
+			r, f := do(t, two, second, w, time.Minute)
+			wg.Wait()
+			if f != nil || r.Again || r.Answer.Cache == CacheOutcome {
+				t.Errorf("%s: %v %+v", name, f, r)
+			}
+			time.Sleep(time.Second)
+			for _, k := range []*Keeper{two, one} {
+				if r, f := do(t, k, second, w, time.Minute); f != nil || !r.Again {
+					t.Errorf("%s, repeated: %v %+v", name, f, r)
+				}
+			}
+			if first.executed.Load() != 1 || second.executed.Load() != 1 {
+				t.Errorf("%s: executed %d and %d times", name, first.executed.Load(), second.executed.Load())
+			}
+		})
+	}
+}
+
 // TestAFullStore takes no new name, and every outcome.
 func TestAFullStore(t *testing.T) {
 	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
