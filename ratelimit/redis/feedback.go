@@ -28,6 +28,7 @@ type note struct {
 	// As the store last told.
 	state ratelimit.State
 	told  time.Time
+	at    int64   // the same by the store's clock, in microseconds
 	level float64 // of the bucket, below 0 when it owes
 
 	// The order of the queue, while more classes wait here than a step looks at.
@@ -130,13 +131,16 @@ type feedback struct {
 	refunds    []grant
 	outage     uint64
 	part       float64 // of the rate, that it had meanwhile
+	// stopped is the end of a stop that the store has not been told of. It is told before
+	// everything else, in a step of its own.
+	stopped time.Time
 }
 
 // feedback takes what there is to tell. What becomes of the step nobody knows if it
 // fails: successes and refunds are lost then, which costs at most a slot that
 // nobody uses; what was spent alone is told again.
 func (k *note) feedback(now time.Time, h history) feedback {
-	r := feedback{sinceGrant: -1, successes: k.successes, refunds: k.refunds, alone: k.alone, outage: h.outages, part: h.part}
+	r := feedback{sinceGrant: -1, successes: k.successes, refunds: k.refunds, alone: k.alone, outage: h.outages, part: h.part, stopped: k.stopped}
 	if g, ok := k.last(); ok && now.Sub(g.now) < remembered {
 		r.sinceGrant = max(0, now.Sub(g.now))
 	}
@@ -145,10 +149,17 @@ func (k *note) feedback(now time.Time, h history) feedback {
 	return r
 }
 
-// hear notes the answer to a step.
-func (k *note) hear(now time.Time, r feedback, state ratelimit.State, a result) {
-	k.state, k.told, k.level, k.outage = state, now, a.tokens, r.outage
+// hear notes the answer to a step. Steps may be under way together, for as long as one
+// may take: the state of the one that the store took later stays, whichever is heard last.
+func (k *note) hear(now time.Time, r feedback, state ratelimit.State, a result, takes time.Duration) {
+	if before := time.Duration(k.at-a.at) * time.Microsecond; before <= 0 || before > takes {
+		k.state, k.told, k.at, k.level = state, now, a.at, a.tokens
+	}
+	k.outage = max(k.outage, r.outage)
 	k.alone = max(0, k.alone-r.alone)
+	if !k.stopped.After(r.stopped) {
+		k.stopped = time.Time{}
+	}
 	if len(a.slots) > 0 {
 		if len(k.grants) == mostGrants {
 			k.grants = append(k.grants[:0], k.grants[1:]...)

@@ -123,9 +123,9 @@ func valid(b ratelimit.Budget) bool {
 // pullShared pulls from the store.
 func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
 	b := ask.Budget
-	r, owed := s.feedback(now, b.Key)
+	r := s.feedback(now, b.Key)
 	ask, more := s.first(now, ask)
-	if owed > 0 {
+	if owed := r.stopped.Sub(now); owed > 0 {
 		// The stop came while the store was away; it has to know before it grants.
 		if _, err := s.step(ctx, s.key(b.Key), b, feedback{sinceGrant: r.sinceGrant}, "stop", owed.Microseconds()); err != nil {
 			return ratelimit.Grant{}, err
@@ -203,14 +203,12 @@ func (s *Store) learn(now time.Time, ask ratelimit.Ask, granted []ratelimit.Clas
 	maps.DeleteFunc(k.finish, func(_ string, finish float64) bool { return finish <= k.virtual })
 }
 
-// feedback takes what there is to tell of a budget, and how much is left of a stop
-// that the store has not heard of.
-func (s *Store) feedback(now time.Time, key string) (feedback, time.Duration) {
+// feedback takes what there is to tell of a budget.
+func (s *Store) feedback(now time.Time, key string) feedback {
 	past := s.breaker.history()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := s.notes.of(now, key)
-	return k.feedback(now, past), k.stopped.Sub(now)
+	return s.notes.of(now, key).feedback(now, past)
 }
 
 // hear notes the answer to a step.
@@ -218,9 +216,7 @@ func (s *Store) hear(now time.Time, b ratelimit.Budget, r feedback, a result) ra
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := a.state(now, kept(b, s.config.Replicas), max(1, s.members))
-	k := s.notes.of(now, b.Key)
-	k.hear(now, r, state, a)
-	k.stopped = time.Time{}
+	s.notes.of(now, b.Key).hear(now, r, state, a, s.config.Timeout)
 	return state
 }
 
@@ -266,7 +262,8 @@ func (s *Store) Stop(ctx context.Context, now time.Time, b ratelimit.Budget, d t
 	d = min(max(0, d), 12*time.Hour)
 	o := s.breaker.alone()
 	if o == nil {
-		r, _ := s.feedback(now, b.Key)
+		r := s.feedback(now, b.Key)
+		d = max(d, r.stopped.Sub(now))
 		began := time.Now()
 		a, err := s.step(ctx, s.key(b.Key), b, r, "stop", d.Microseconds())
 		if err == nil {
