@@ -59,12 +59,21 @@ func (s sharedOutcomes) Begin(ctx context.Context, key string, record []byte, li
 }
 
 func (s sharedOutcomes) Replace(ctx context.Context, key string, old, record []byte, life time.Duration) (bool, error) {
-	there, err := s.client.Get(ctx, key)
-	if err != nil || !there.Exists() || string(there.Bytes) != string(old) {
-		return false, outcomeError(err)
+	there, err := s.still(ctx, key, old)
+	if !there.Exists() {
+		return false, err
 	}
 	swapped, err := s.client.Swap(ctx, key, there, record, life)
 	return swapped, outcomeError(err)
+}
+
+// still is the record under a key, if it is an old one still.
+func (s sharedOutcomes) still(ctx context.Context, key string, old []byte) (store.Value, error) {
+	there, err := s.client.Get(ctx, key)
+	if err != nil || string(there.Bytes) != string(old) {
+		return store.Value{}, outcomeError(err)
+	}
+	return there, nil
 }
 
 func (s sharedOutcomes) Read(ctx context.Context, key string) ([]byte, error) {
@@ -72,8 +81,13 @@ func (s sharedOutcomes) Read(ctx context.Context, key string) ([]byte, error) {
 	return there.Bytes, outcomeError(err)
 }
 
-func (s sharedOutcomes) Drop(ctx context.Context, key string) error {
-	return outcomeError(s.client.Delete(ctx, key))
+func (s sharedOutcomes) Drop(ctx context.Context, key string, old []byte) (bool, error) {
+	there, err := s.still(ctx, key, old)
+	if !there.Exists() {
+		return false, err
+	}
+	removed, err := s.client.Remove(ctx, key, there)
+	return removed, outcomeError(err)
 }
 
 func (s sharedOutcomes) Hold(ctx context.Context, holder string, life time.Duration) error {

@@ -83,7 +83,9 @@ func (s *fakeStore) Held(_ context.Context, holder string) (bool, error) {
 func (*fakeStore) Replace(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
 	return false, errors.ErrUnsupported
 }
-func (*fakeStore) Drop(context.Context, string) error { return errors.ErrUnsupported }
+func (*fakeStore) Drop(context.Context, string, []byte) (bool, error) {
+	return false, errors.ErrUnsupported
+}
 
 // A replica is one that a test can cut off, as if its process had been killed: nothing
 // that it does afterwards reaches anybody.
@@ -183,7 +185,9 @@ func (r *replica) Held(ctx context.Context, holder string) (held bool, err error
 func (*replica) Replace(context.Context, string, []byte, []byte, time.Duration) (bool, error) {
 	return false, errors.ErrUnsupported
 }
-func (*replica) Drop(context.Context, string) error { return errors.ErrUnsupported }
+func (*replica) Drop(context.Context, string, []byte) (bool, error) {
+	return false, errors.ErrUnsupported
+}
 
 var errStoreGone = errors.New("the store is gone")
 

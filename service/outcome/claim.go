@@ -152,7 +152,9 @@ func (k *Keeper) drop(key, holder string) int {
 		return notKnown
 	case text == nil || json.Unmarshal(text, &r) != nil || r.Holder != holder:
 		return notThere
-	case k.config.Shared.Drop(ctx, key) != nil:
+	}
+	// In between it may have become another one, even that of a new write.
+	if done, err := k.config.Shared.Drop(ctx, key, text); err != nil || !done {
 		return notKnown
 	}
 	return dropped

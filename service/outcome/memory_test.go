@@ -14,9 +14,11 @@ type memory struct {
 	records    map[string][]byte
 	until      map[string]time.Time // of records and of words
 	gone       bool
-	late       bool // the next record is there later than its writer waits
-	full       bool // no new records
-	most       int  // bytes of a record; 0 for any
+	late       bool   // the next record is there later than its writer waits
+	unheard    bool   // the next record that replaces another one is there, and its writer hears of an error
+	meanwhile  func() // what others do before the next record is dropped
+	full       bool   // no new records
+	most       int    // bytes of a record; 0 for any
 	unreadable bool
 }
 
@@ -69,6 +71,10 @@ func (m *memory) Replace(_ context.Context, key string, old, record []byte, life
 		return false, ErrTooLarge
 	}
 	m.records[key], m.until[key] = record, time.Now().Add(life)
+	if m.unheard {
+		m.unheard = false
+		return false, errGone
+	}
 	return true, nil
 }
 
@@ -87,14 +93,21 @@ func (m *memory) Read(_ context.Context, key string) ([]byte, error) {
 	return m.records[key], nil
 }
 
-func (m *memory) Drop(_ context.Context, key string) error {
+func (m *memory) Drop(_ context.Context, key string, old []byte) (bool, error) {
 	unlock, err := m.lock()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer unlock()
+	if do := m.meanwhile; do != nil {
+		m.meanwhile = nil
+		do()
+	}
+	if m.records[key] == nil || !bytes.Equal(m.records[key], old) {
+		return false, nil
+	}
 	delete(m.records, key)
-	return nil
+	return true, nil
 }
 
 func (m *memory) Hold(_ context.Context, key string, life time.Duration) error {

@@ -52,7 +52,10 @@ func (k *Keeper) put(e *entry, next *record) bool {
 		return errors.Is(err, ErrUnreadable) // as long as it lives
 	}
 	var r record
-	if there != nil && (json.Unmarshal(there, &r) != nil || r.Holder != e.holder) {
+	switch {
+	case there == nil && e.write.Name == "":
+		return true // another replica has delivered it; or the store has lost it, and its era, without which nobody would find it
+	case there != nil && (json.Unmarshal(there, &r) != nil || r.Holder != e.holder):
 		return true
 	}
 	keep := func(next record) (bool, error) {

@@ -17,8 +17,8 @@ type Shared interface {
 	Replace(ctx context.Context, key string, old, record []byte, life time.Duration) (replaced bool, err error)
 	// Read gives the record; nil when there is none.
 	Read(ctx context.Context, key string) ([]byte, error)
-	// Drop removes a record.
-	Drop(ctx context.Context, key string) error
+	// Drop removes a record, if that is still there, and says whether it was.
+	Drop(ctx context.Context, key string, old []byte) (dropped bool, err error)
 	// Hold says for a while that a holder is alive, Renew that it still is. Held asks.
 	Hold(ctx context.Context, holder string, life time.Duration) error
 	Renew(ctx context.Context, holder string, life time.Duration) error

@@ -323,6 +323,51 @@ func TestAWriteMadeAfterWaitingIsNoRepetition(t *testing.T) {
 	}
 }
 
+// TestWhatIsDeliveredIsNotPutBack: the first replica does not hear that the store has its
+// outcome; it tells the store again, when the second has delivered it already.
+func TestWhatIsDeliveredIsNotPutBack(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{takes: 3 * time.Second}
+		time.AfterFunc(2990*time.Millisecond, func() {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.unheard = true
+		})
+		if _, f := do(t, one, d, reboot("a"), 2950*time.Millisecond); f == nil {
+			t.Fatal("done too early")
+		}
+		r, f := do(t, two, d, reboot("a"), 100*time.Millisecond+time.Nanosecond) // before the first tries again
+		if f != nil || !r.Again {
+			t.Fatalf("%v %+v", f, r)
+		}
+		r.Delivering()(true)
+		time.Sleep(time.Second)
+		if r, f := do(t, two, d, reboot("a"), time.Minute); f != nil || r.Again || d.executed.Load() != 2 {
+			t.Errorf("%v %+v, executed %d times", f, r, d.executed.Load())
+		}
+	})
+}
+
+// TestADropLeavesTheNextWriteAlone: two replicas deliver the same outcome, and a third has
+// begun the next write when the second of them drops it.
+func TestADropLeavesTheNextWriteAlone(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, _ *Keeper) {
+		delivered, next := record{State: stateDone, Holder: "a"}.text(), record{State: statePending, Holder: "b"}.text()
+		if there, err := store.Begin(t.Context(), "write:x", delivered, time.Hour); there != nil || err != nil {
+			t.Fatal(there, err)
+		}
+		store.meanwhile = func() { store.records["write:x"] = next }
+		for _, want := range []int{notKnown, notThere} { // and it is seen when looked at again
+			if got := one.drop("write:x", "a"); got != want {
+				t.Errorf("%d, want %d", got, want)
+			}
+		}
+		if there, err := store.Read(t.Context(), "write:x"); !bytes.Equal(there, next) || err != nil {
+			t.Errorf("%s, %v", there, err)
+		}
+	})
+}
+
 // TestAFullStore takes no new name, and every outcome.
 func TestAFullStore(t *testing.T) {
 	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {

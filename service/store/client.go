@@ -218,9 +218,22 @@ func (c *Client) Extend(ctx context.Context, key string, expiry time.Duration) e
 	return c.do(ctx, func(ctx context.Context) error { return c.redis.PExpire(ctx, c.name(key), expiry).Err() })
 }
 
-// Delete removes a value. One that does not exist is no error.
-func (c *Client) Delete(ctx context.Context, key string) error {
-	return c.do(ctx, func(ctx context.Context) error { return c.redis.Del(ctx, c.name(key)).Err() })
+// remove removes a value where it stands.
+//
+// ARGV: 1 what is to stand there
+var remove = goredis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`)
+
+// Remove removes a value if the key still has the one that Get returned, and tells
+// whether it has. With the zero Value it removes nothing.
+func (c *Client) Remove(ctx context.Context, key string, old Value) (removed bool, err error) {
+	err = c.do(ctx, func(ctx context.Context) (err error) {
+		removed, err = remove.Run(ctx, c.redis, []string{c.name(key)}, old.stored).Bool()
+		return err
+	})
+	return removed, err
 }
 
 // name is the whole key.

@@ -49,11 +49,25 @@ func TestVerbs(t *testing.T) {
 		if set, err := c.SetNew(ctx, "k", []byte("second"), time.Minute); err != nil || set {
 			t.Errorf("%s: set where there is one: %v, %v", name, set, err)
 		}
-		if err := c.Delete(ctx, "k"); err != nil {
-			t.Error(err)
+		old, err := c.Get(ctx, "k")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := c.Delete(ctx, "k"); err != nil {
-			t.Errorf("%s: deleting nothing: %v", name, err)
+		if err := c.Set(ctx, "k", []byte("another"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		for _, old := range []Value{{}, old} {
+			if removed, err := c.Remove(ctx, "k", old); err != nil || removed {
+				t.Errorf("%s: removed in place of another one: %v, %v", name, removed, err)
+			}
+		}
+		if old, err = c.Get(ctx, "k"); err != nil || string(old.Bytes) != "another" {
+			t.Fatalf("%s: %q, %v", name, old.Bytes, err)
+		}
+		for _, want := range []bool{true, false} { // the second time there is none
+			if removed, err := c.Remove(ctx, "k", old); err != nil || removed != want {
+				t.Errorf("%s: removed %v, %v", name, removed, err)
+			}
 		}
 		if set, err := c.SetNew(ctx, "k", []byte("second"), time.Hour); err != nil || !set {
 			t.Errorf("%s: not set where there is none: %v, %v", name, set, err)
