@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"service": {"service/access", "service/audit", "service/batch", "service/outcome", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault", "service/hold",
 		"service/identity", "service/lane", "service/record", "service/transcode", "service/usage", "service/watch", "ratelimit", "gen"},
 	"service/access":   {"service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
-	"service/admin":    {},
+	"service/admin":    {"service/identity"},
 	"service/audit":    {"service/fault"},
 	"service/batch":    {"service/access", "service/audit", "service/broker", "service/contract", "service/contract/canonical", "service/dashboard", "service/fault", "service/hold", "service/outcome", "gen"},
 	"service/broker":   {"service/audit", "service/dashboard", "service/fault", "service/hold", "service/lane", "service/owner", "service/record", "service/usage", "ratelimit", "gen"},

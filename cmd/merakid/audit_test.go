@@ -20,8 +20,8 @@ import (
 // the configuration, a read has one where it is asked for, and bodies stand nowhere.
 func TestBothFacesAreAudited(t *testing.T) {
 	t.Parallel()
-	file, address := filepath.Join(t.TempDir(), "audit.jsonl"), freeAddress(t)
-	p := launch(t, "sandbox: true\nrest: "+address+"\naudit: {to: "+file+", reads: true}\n")
+	file := filepath.Join(t.TempDir(), "audit.jsonl")
+	p := launch(t, "sandbox: true\naudit: {to: "+file+", reads: true}\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	conn, err := grpc.NewClient(p.listen, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -43,7 +43,7 @@ func TestBothFacesAreAudited(t *testing.T) {
 	if _, err := own.Call(ctx, &brokerv1.CallRequest{Method: "PUT", Path: path, Body: []byte(body)}); err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+address+"/api/v1"+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+p.rest+"/api/v1"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -34,9 +33,9 @@ func TestMain(m *testing.M) {
 type process struct {
 	t       *testing.T
 	command *exec.Cmd
-	listen  string
-	admin   string
 	ended   chan error
+	// Where it answers; rest is empty where it has no REST.
+	listen, admin, rest string
 
 	mu   sync.Mutex
 	log  bytes.Buffer
@@ -72,17 +71,18 @@ func (p *process) said() string {
 	return p.log.String()
 }
 
-// launch starts merakid with a configuration, and waits until it is ready.
+// launch starts merakid with a configuration, on addresses that it chooses, and waits until
+// it is ready.
 func launch(t *testing.T, config string, environ ...string) *process {
 	t.Helper()
-	p := &process{t: t, listen: freeAddress(t), admin: freeAddress(t), ended: make(chan error, 1), news: make(chan struct{}, 1)}
+	p := &process{t: t, ended: make(chan error, 1), news: make(chan struct{}, 1)}
 	file := filepath.Join(t.TempDir(), "merakid.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.command = exec.Command(os.Args[0])
 	p.command.Env = append(os.Environ(), append(environ,
-		envArgs+"="+fmt.Sprintf("-config %s -listen %s -admin %s", file, p.listen, p.admin),
+		envArgs+"="+fmt.Sprintf("-config %s -listen 127.0.0.1:0 -admin 127.0.0.1:0 -rest 127.0.0.1:0", file),
 		"MERAKI_DASHBOARD_API_KEY=0123456789012345678901234567890123456789")...)
 	p.command.Stderr = p
 	if err := p.command.Start(); err != nil {
@@ -97,7 +97,7 @@ func launch(t *testing.T, config string, environ ...string) *process {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for p.get(ctx, "/readyz") != http.StatusOK {
+	for !p.answers() || p.get(ctx, "/readyz") != http.StatusOK {
 		select {
 		case err := <-p.ended:
 			t.Fatalf("merakid ended: %v\n%s", err, p.said())
@@ -107,6 +107,23 @@ func launch(t *testing.T, config string, environ ...string) *process {
 		}
 	}
 	return p
+}
+
+// answers takes from what the process has said where it answers.
+func (p *process) answers() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ok bool
+	after := func(before, end string) string {
+		_, rest, _ := strings.Cut(p.log.String(), before)
+		at, _, found := strings.Cut(rest, end)
+		ok = found
+		return at
+	}
+	p.listen = after(" as gRPC on ", ", from ")
+	p.admin = after("in a browser: http://", "/\n")
+	p.rest = after("as REST: curl http://", "/api/v1")
+	return ok
 }
 
 // get asks the admin port; 0 when nobody answers.
@@ -137,15 +154,4 @@ func (p *process) moment(message string) time.Time {
 	}
 	p.t.Fatalf("merakid never said %q:\n%s", message, p.said())
 	return time.Time{}
-}
-
-// freeAddress is one on loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

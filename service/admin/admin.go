@@ -18,6 +18,8 @@ import (
 	grpcadmin "google.golang.org/grpc/admin"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 // maxRequestHeaders bounds how long the headers of a request may take to arrive.
@@ -66,17 +68,18 @@ func New(c Config) *Server {
 	reflection.Register(s.grpc)
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", c.Metrics)
-	if c.Page != nil {
-		mux.Handle("/{$}", c.Page)
-		mux.Handle("/page/", c.Page)
-	}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	inside := func(pattern string, h http.Handler) { mux.Handle(pattern, refusePages(h)) }
+	inside("GET /metrics", c.Metrics)
+	if c.Page != nil {
+		inside("/{$}", c.Page)
+		inside("/page/", c.Page)
+	}
+	inside("GET /debug/pprof/", http.HandlerFunc(pprof.Index))
+	inside("GET /debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+	inside("GET /debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	inside("GET /debug/pprof/trace", http.HandlerFunc(pprof.Trace))
 	// gRPC needs HTTP/2, without TLS as all of this port.
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -93,6 +96,17 @@ func New(c Config) *Server {
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
 	return s
+}
+
+// refusePages keeps what the port shows from pages of other sites.
+func refusePages(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := identity.ForeignName(r); f != nil {
+			http.Error(w, f.Detail, http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers on l until Shutdown or Close.

@@ -45,3 +45,35 @@ func TestReady(t *testing.T) {
 		t.Errorf("draining: %d", code)
 	}
 }
+
+// TestOtherSitesReadNothing: a page that has pointed its name to this machine reads neither
+// the page, nor metrics, nor profiles. Probes are answered: they tell nothing.
+func TestOtherSitesReadNothing(t *testing.T) {
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	s := New(Config{Metrics: ok, Page: ok, Health: health.NewServer(), Register: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler)})
+	defer s.Close()
+	server := httptest.NewServer(s.http.Handler)
+	defer server.Close()
+	for _, host := range []string{"evil.example:9090", "localhost:9090", ""} {
+		for _, path := range []string{"/", "/page/spenders.json", "/metrics", "/debug/pprof/", "/debug/pprof/symbol", "/livez", "/readyz"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			r.Header.Set("Accept-Language", "en")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			want := http.StatusOK
+			if host == "evil.example:9090" && !strings.HasSuffix(path, "z") {
+				want = http.StatusForbidden
+			}
+			if resp.StatusCode != want {
+				t.Errorf("%s for %q: %d, want %d", path, host, resp.StatusCode, want)
+			}
+		}
+	}
+}

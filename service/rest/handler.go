@@ -195,9 +195,15 @@ func (h *Handler) serve(q *request) *fault.Error {
 	if err != nil {
 		return fault.Bad("path", "%s; nothing was sent", err)
 	}
+	if f := identity.OtherOrigin(r); f != nil {
+		return f
+	}
 	caller, ownKey, err := h.config.Access.Resolver.ResolveHTTP(r, t.as)
 	if err != nil {
 		return faultOf(err)
+	}
+	if f := h.foreignName(r, caller); f != nil {
+		return f
 	}
 	route, err := h.config.Contract.Route(r.Method, t.path)
 	if err != nil {
@@ -252,6 +258,16 @@ func (h *Handler) serve(q *request) *fault.Error {
 	}
 	h.delivered(r, err, settle)
 	return nil
+}
+
+// foreignName refuses a web page by its name, where callers are known by their address
+// or not at all. A proxy whose word counts about the address may pass any name on.
+func (h *Handler) foreignName(r *http.Request, caller identity.Caller) *fault.Error {
+	switch {
+	case caller.Source != identity.NoSource && caller.Source != identity.Path, h.known(r.Host), h.config.Forwarded != nil && h.config.Forwarded(r):
+		return nil
+	}
+	return identity.ForeignName(r)
 }
 
 // reply writes an answer. The fault is that of a client for which there is no room;
