@@ -78,6 +78,11 @@ func (c *connection) SyscallConn() (syscall.RawConn, error) {
 
 // Read notices the end of the connection.
 func (c *connection) Read(p []byte) (int, error) {
+	if c.full.Load() {
+		// net/http may read once more after an error. What was not taken is missing, so what
+		// comes now is not the continuation, even if there is room again.
+		return 0, noRoom
+	}
 	n, err := c.Conn.Read(p)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.writing.Lock()
@@ -87,10 +92,14 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	if !c.head.takes(n) {
 		c.full.Store(true)
-		return 0, &net.OpError{Op: "read", Err: errHeads} // net/http closes the connection, mostly without a word
+		return 0, noRoom
 	}
 	return n, err
 }
+
+// noRoom is what net/http reads where there is no room for more headers. It closes the
+// connection, mostly without a word.
+var noRoom = &net.OpError{Op: "read", Err: errHeads}
 
 // Write counts what is sent.
 func (c *connection) Write(p []byte) (int, error) {
