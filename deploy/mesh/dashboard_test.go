@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
 // vendorHost is where clients with a fixed address go.
@@ -62,7 +63,7 @@ func TestAClientWithAFixedAddress(t *testing.T) {
 	const token = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 	t.Setenv("MERAKI_DASHBOARD_API_KEY", "the-sandbox-takes-any")
 	s, upstream := dashboard(t, sandbox.Options{NetworksPerOrganization: 10, LimitsOff: true})
-	rest, folder := port(t), t.TempDir()
+	rest, folder := storetest.FreePort(t), t.TempDir()
 	sum := sha256.Sum256([]byte(token))
 	for name, text := range map[string]string{
 		"tokens.yaml": "exporter: " + hex.EncodeToString(sum[:]) + "\n",
@@ -78,7 +79,7 @@ func TestAClientWithAFixedAddress(t *testing.T) {
 	eventually(t, "merakid", broker, func() bool { return strings.Contains(broker.out.String(), "as REST: ") })
 
 	a := newAuthority(t)
-	listen, admin := port(t), port(t)
+	listen, admin := storetest.FreePort(t), storetest.FreePort(t)
 	text := shipped(t, "dashboard.yaml")
 	text = replace(t, text, "{address: 0.0.0.0, port_value: 8444}", "{address: 127.0.0.1, port_value: "+strconv.Itoa(listen)+"}", 1)
 	text = replace(t, text, "{address: 127.0.0.1, port_value: 8081}", "{address: 127.0.0.1, port_value: "+strconv.Itoa(rest)+"}", 1)

@@ -21,6 +21,7 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	networksv1 "github.com/merakibroker/merakibroker/gen/meraki/networks/v1"
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
 // A hop stands between the broker and the Dashboard, and unescapes, resolves and
@@ -60,7 +61,7 @@ http {
 
 // envoyHop normalises paths and unescapes slashes.
 func envoyHop(t *testing.T, listen int, upstream string) {
-	admin := port(t)
+	admin := storetest.FreePort(t)
 	host, number, _ := strings.Cut(upstream, ":")
 	envoy(t, fmt.Sprintf(`
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
@@ -109,7 +110,7 @@ func TestDecodingHops(t *testing.T) {
 func attack(t *testing.T, h hop) {
 	t.Setenv("MERAKI_DASHBOARD_API_KEY", "the-sandbox-takes-any")
 	board, upstream := dashboard(t, sandbox.Options{Organizations: 2})
-	between, listen, admin := port(t), port(t), port(t)
+	between, listen, admin := storetest.FreePort(t), storetest.FreePort(t), storetest.FreePort(t)
 	h.start(t, between, strings.TrimSuffix(strings.TrimPrefix(upstream, "http://"), "/api/v1"))
 	mine, other := board.OrganizationID(0), board.OrganizationID(1)
 	config := fmt.Sprintf(`

@@ -26,6 +26,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/store/storetest"
 )
 
 // Where the shipped bootstraps read certificates.
@@ -61,17 +62,6 @@ func replace(t *testing.T, text, old, now string, times int) string {
 		t.Fatalf("%q stands %d times in the file", old, n)
 	}
 	return strings.ReplaceAll(text, old, now)
-}
-
-// port finds a free one on loopback.
-func port(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -223,8 +213,8 @@ policy:
 
 func newReplica(t *testing.T, upstream string, self *workload) *replica {
 	t.Helper()
-	listen := port(t)
-	r := &replica{admin: port(t), inbound: port(t), program: tool(t, "MERAKID"), config: filepath.Join(t.TempDir(), "merakid.yaml")}
+	listen := storetest.FreePort(t)
+	r := &replica{admin: storetest.FreePort(t), inbound: storetest.FreePort(t), program: tool(t, "MERAKID"), config: filepath.Join(t.TempDir(), "merakid.yaml")}
 	config := fmt.Sprintf("listen: %s\nadmin: %s\nupstream: %s\ndrain: {settle: 3s, timeout: 20s}\n"+
 		"identity: {forwarded_client_cert: {trusted: [127.0.0.1/32]}, trust_domains: [mesh.example]}\n"+
 		"credentials: {keys: [{name: default, env: MERAKI_DASHBOARD_API_KEY}]}\n", at(listen), at(r.admin), upstream) + policy
@@ -233,7 +223,7 @@ func newReplica(t *testing.T, upstream string, self *workload) *replica {
 	}
 	r.start(t)
 
-	envoyAdmin := port(t)
+	envoyAdmin := storetest.FreePort(t)
 	text := shipped(t, "inbound.yaml")
 	text = replace(t, text, "{address: 0.0.0.0, port_value: 8443}", "{address: 127.0.0.1, port_value: "+strconv.Itoa(r.inbound)+"}", 1)
 	text = replace(t, text, "{address: 127.0.0.1, port_value: 50051}", "{address: 127.0.0.1, port_value: "+strconv.Itoa(listen)+"}", 1)
@@ -259,7 +249,7 @@ type sidecar struct {
 // changes its configuration further; nil leaves it as shipped.
 func outbound(t *testing.T, self *workload, ports []int, edit func(string) string) *sidecar {
 	t.Helper()
-	listen, admin := port(t), port(t)
+	listen, admin := storetest.FreePort(t), storetest.FreePort(t)
 	text := shipped(t, "outbound.yaml")
 	text = replace(t, text, "{address: 127.0.0.1, port_value: 15051}", "{address: 127.0.0.1, port_value: "+strconv.Itoa(listen)+"}", 1)
 	text = replace(t, text, "port_value: 9902", "port_value: "+strconv.Itoa(admin), 1)

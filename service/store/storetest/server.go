@@ -4,6 +4,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strconv"
@@ -41,19 +42,23 @@ func Serve(t testing.TB, args ...string) *Server {
 	return nil
 }
 
-// FreePort is a port that nobody listens on.
+// FreePort is a port that nobody listens on. It is below those that systems give to
+// connections: a server that ends and starts again finds it free.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
+	for range 100 {
+		port := 12_000 + rand.IntN(20_000)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue // another one listens there
+		}
 		if err := listener.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	return listener.Addr().(*net.TCPAddr).Port
+		return port
+	}
+	t.Fatal("of a hundred ports none is free")
+	return 0
 }
 
 // For is the same server for another test, which goes on when that one ends.
