@@ -29,19 +29,19 @@ func (k *Keeper) make(ctx context.Context, e *entry, how Maker) (answer *broker.
 	}
 	for {
 		holder := rand.Text()
-		there, err := k.claim(ctx, e, key, holder)
-		if err != nil {
-			if !errors.Is(err, ErrFull) {
+		there, unheard, err := k.claim(ctx, e, key, holder)
+		switch {
+		case err == nil && there != nil:
+		case err == nil, unheard && !named: // it may stand there: who repeats the write finds it then
+			k.claimed(e, key, holder, unheard)
+			return k.makeHeld(ctx, e, how)
+		case named:
+			if unheard {
 				k.later(func() { k.retract(key, holder) })
 			}
-			if named {
-				return nil, noStore(&e.write, err)
-			}
+			return nil, noStore(&e.write, err)
+		default:
 			return how(ctx)
-		}
-		if there == nil {
-			k.claimed(e, key, holder)
-			return k.makeHeld(ctx, e, how)
 		}
 		answer, free, err := k.follow(ctx, e, key, there)
 		if !free {
@@ -68,23 +68,28 @@ func (k *Keeper) sharedKey(ctx context.Context, w *Write, content digest) (strin
 
 // claim begins the record of a write, or gives the one that is there. The word that
 // this replica is alive stands before the record: nobody finds the record without.
-func (k *Keeper) claim(ctx context.Context, e *entry, key, holder string) (there []byte, err error) {
+// With unheard an error does not say whether the record was made.
+func (k *Keeper) claim(ctx context.Context, e *entry, key, holder string) (there []byte, unheard bool, err error) {
 	there, err = k.config.Shared.Read(ctx, key)
 	if there != nil || err != nil {
-		return there, err
+		return there, false, err
 	}
 	if err := k.config.Shared.Hold(ctx, holder, holdFor); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	r := record{State: statePending, Content: hex.EncodeToString(e.content[:]), Holder: holder}
-	return k.config.Shared.Begin(ctx, key, r.text(), k.life(&e.write))
+	there, err = k.config.Shared.Begin(ctx, key, r.text(), k.life(&e.write))
+	return there, err != nil && !errors.Is(err, ErrFull), err
 }
 
-// claimed notes where the store keeps an entry, and by whose word.
-func (k *Keeper) claimed(e *entry, key, holder string) {
+// claimed notes where the store keeps an entry, or may do so, and by whose word.
+func (k *Keeper) claimed(e *entry, key, holder string, unheard bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e.sharedKey, e.holder = key, holder
+	e.sharedKey, e.holder, e.unheard = key, holder, unheard
+	if unheard {
+		e.late = time.Now().Add(holdFor)
+	}
 }
 
 // makeHeld makes a write that this replica has claimed.
@@ -104,7 +109,7 @@ func (k *Keeper) makeHeld(ctx context.Context, e *entry, how Maker) (answer *bro
 }
 
 // hold renews the word that this replica is alive until release is called. It needs no
-// room in the store.
+// room in the store for that.
 func (k *Keeper) hold(holder string) (release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -115,13 +120,24 @@ func (k *Keeper) hold(holder string) (release func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = k.config.Shared.Renew(ctx, holder, holdFor) // the next one may succeed
+				k.renew(ctx, holder)
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return func() { cancel(); <-done }
+}
+
+// renew says that this replica is still alive, and gives its word anew where the store has
+// it no more. Where an error is said, the next one may succeed.
+func (k *Keeper) renew(ctx context.Context, holder string) {
+	if k.config.Shared.Renew(ctx, holder, holdFor) != nil {
+		return
+	}
+	if held, err := k.config.Shared.Held(ctx, holder); err == nil && !held {
+		_ = k.config.Shared.Hold(ctx, holder, holdFor)
+	}
 }
 
 // retract removes the record of a claim of which nobody knows whether it was made:
@@ -158,4 +174,10 @@ func (k *Keeper) drop(key, holder string) int {
 		return notKnown
 	}
 	return dropped
+}
+
+// dropEntry removes the record of an entry, and tells whether there is none for good: its
+// claim may still be on its way.
+func (k *Keeper) dropEntry(e *entry) bool {
+	return k.drop(e.sharedKey, e.holder) != notKnown && !time.Now().Before(e.late)
 }

@@ -89,9 +89,11 @@ type entry struct {
 
 	// sharedKey is where the store has the write, and holder who makes it there.
 	// published: the outcome stands there. follows: it is another replica's.
-	// delivered: a caller has it.
-	sharedKey, holder             string
-	published, follows, delivered bool
+	// delivered: a caller has it. unheard: whether the store has the write is not known; it
+	// may come there until late.
+	sharedKey, holder                      string
+	published, follows, delivered, unheard bool
+	late                                   time.Time
 
 	done    chan struct{} // closed with the next two set
 	answer  *broker.Answer

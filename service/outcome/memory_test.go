@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,8 +15,10 @@ type memory struct {
 	records    map[string][]byte
 	until      map[string]time.Time // of records and of words
 	gone       bool
-	late       bool   // the next record is there later than its writer waits
+	late       bool   // the next new record is there later than its writer waits
 	unheard    bool   // the next record that replaces another one is there, and its writer hears of an error
+	unheardNew bool   // the same of the next that is new
+	lateOnly   string // what the record has in it that is late
 	meanwhile  func() // what others do before the next record is dropped
 	full       bool   // no new records
 	most       int    // bytes of a record; 0 for any
@@ -49,12 +52,16 @@ func (m *memory) Begin(_ context.Context, key string, record []byte, life time.D
 	if m.full {
 		return nil, ErrFull
 	}
-	if m.late {
+	if m.late && strings.Contains(string(record), m.lateOnly) {
 		m.late = false
 		time.AfterFunc(3*time.Second, func() { _, _ = m.Begin(context.Background(), key, record, life) })
 		return nil, errGone
 	}
 	m.records[key], m.until[key] = record, time.Now().Add(life)
+	if m.unheardNew && strings.Contains(string(record), statePending) {
+		m.unheardNew = false
+		return nil, errGone
+	}
 	return nil, nil
 }
 
@@ -129,7 +136,9 @@ func (m *memory) Renew(_ context.Context, key string, life time.Duration) error 
 		return err
 	}
 	defer unlock()
-	m.until["hold "+key] = time.Now().Add(life)
+	if time.Now().Before(m.until["hold "+key]) { // a word that has run out is none to be renewed
+		m.until["hold "+key] = time.Now().Add(life)
+	}
 	return nil
 }
 

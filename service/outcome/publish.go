@@ -20,7 +20,7 @@ func (k *Keeper) publish(e *entry, answer *broker.Answer, err error) {
 		k.mu.Unlock()
 		var put bool
 		if nothing {
-			put = k.drop(e.sharedKey, e.holder) != notKnown
+			put = k.dropEntry(e)
 		} else {
 			put = k.put(e, &next)
 		}
@@ -53,11 +53,12 @@ func (k *Keeper) put(e *entry, next *record) bool {
 	}
 	var r record
 	switch {
-	case there == nil && e.write.Name == "":
+	case there == nil && e.write.Name == "" && !e.unheard:
 		return true // another replica has delivered it; or the store has lost it, and its era, without which nobody would find it
 	case there != nil && (json.Unmarshal(there, &r) != nil || r.Holder != e.holder):
 		return true
 	}
+	e.unheard = false // from here on it is as with any other
 	keep := func(next record) (bool, error) {
 		if there == nil { // the store has lost it
 			now, err := k.config.Shared.Begin(ctx, e.sharedKey, next.text(), k.keptFor(&e.write))
@@ -85,7 +86,7 @@ func (k *Keeper) forgetEverywhere(e *entry) {
 	}
 	k.later(func() {
 		for end := time.Now().Add(k.config.Undelivered); time.Now().Before(end); {
-			if k.drop(e.sharedKey, e.holder) != notKnown || wait(k.closing, publishPause) != nil {
+			if k.dropEntry(e) || wait(k.closing, publishPause) != nil {
 				return
 			}
 		}

@@ -52,15 +52,16 @@ const (
 	finishing = 5 * time.Minute
 )
 
-// life is how long the record of a write is kept that is not done.
+// life is how long the record of a write is kept that is not done: longer than it takes.
 func (k *Keeper) life(w *Write) time.Duration {
+	life := 2 * finishing
+	if !w.Finish.IsZero() {
+		life = max(0, time.Until(w.Finish)) + finishing
+	}
 	if w.Name != "" {
-		return k.config.Life
+		life = max(life, k.config.Life)
 	}
-	if w.Finish.IsZero() {
-		return 2 * finishing
-	}
-	return max(0, time.Until(w.Finish)) + finishing
+	return life
 }
 
 // keptFor is how long the outcome of a write is kept.
