@@ -125,6 +125,7 @@ func TestPlaceAndRelease(t *testing.T) {
 type document struct {
 	mu   sync.Mutex
 	text []byte
+	life time.Duration // as it was said last
 	err  error
 }
 
@@ -140,9 +141,9 @@ func (d *document) Change(_ context.Context, change func([]byte) ([]byte, time.D
 	if d.err != nil {
 		return d.err
 	}
-	text, _, err := change(d.text)
+	text, life, err := change(d.text)
 	if err == nil {
-		d.text = text
+		d.text, d.life = text, life
 	}
 	return err
 }
@@ -197,6 +198,52 @@ func TestEveryReplicaObeys(t *testing.T) {
 		time.Sleep(time.Second)
 		if here.Find(time.Now(), write) != nil {
 			t.Error("held after it was released at the other replica")
+		}
+	})
+}
+
+// TestTheStoreComesBackEmpty: what an operator has stopped stays so, and new replicas are
+// told, too; what has been released stays released.
+func TestTheStoreComesBackEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := new(document)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all [3]*Holds
+		for i := range all {
+			all[i] = New(Config{Shared: shared, Log: slog.New(slog.DiscardHandler)})
+		}
+		go all[0].Follow(ctx)
+		go all[1].Follow(ctx)
+		for _, h := range []Hold{{Scope: AllWrites, Reason: "incident"}, {Scope: CallerBulk, Name: "a", Reason: "r"}} {
+			if _, err := all[0].Place(ctx, time.Now(), h, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := all[0].Release(ctx, time.Now(), CallerBulk, "a", "me"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		shared.set(nil, nil)
+		time.Sleep(time.Second)
+		go all[2].Follow(ctx)
+		synctest.Wait()
+		for i, h := range all {
+			if held := h.List(time.Now()); len(held) != 1 || held[0].Scope != AllWrites {
+				t.Errorf("replica %d holds %v", i, held)
+			}
+		}
+		if _, err := all[1].Release(ctx, time.Now(), AllWrites, "", "me"); err != nil {
+			t.Fatal(err)
+		}
+		if shared.life < longest {
+			t.Errorf("that it is released is known for %v", shared.life)
+		}
+		time.Sleep(time.Second)
+		for i, h := range all {
+			if held := h.List(time.Now()); len(held) != 0 {
+				t.Errorf("released, and replica %d holds %v", i, held)
+			}
 		}
 	})
 }

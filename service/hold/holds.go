@@ -18,6 +18,10 @@ import (
 // lookEvery is how often the store is asked for what other replicas have been told.
 const lookEvery = 500 * time.Millisecond
 
+// kept is how long the document is kept: longer than any hold lasts, also after a release, so
+// that there is none only where the store has lost it.
+const kept = longest + time.Minute
+
 // Shared is where all replicas keep the holds, as one document.
 type Shared interface {
 	// Read gives the document; nil when there is none.
@@ -153,11 +157,14 @@ func (h *Holds) change(ctx context.Context, now time.Time, change func([]Hold) (
 		if err != nil {
 			return nil, 0, err
 		}
+		if len(old) == 0 {
+			before = h.all() // the store has lost them, where there are any
+		}
 		if all, refused = change(lasting(before, now)); refused != nil {
 			return nil, 0, refused
 		}
 		document, err := json.Marshal(all)
-		return document, life(all, now), err
+		return document, kept, err
 	})
 	switch {
 	case refused != nil:
@@ -216,7 +223,34 @@ func (h *Holds) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.put(lasting(all, time.Now()))
+	now := time.Now()
+	if known := lasting(h.all(), now); len(document) == 0 && len(known) > 0 {
+		return h.putBack(ctx, now, known)
+	}
+	h.put(lasting(all, now))
+	return nil
+}
+
+// putBack puts holds into a store that has come back without them: that is not the end of
+// what an operator has stopped. After a release there is a document without them.
+func (h *Holds) putBack(ctx context.Context, now time.Time, known []Hold) error {
+	var all []Hold
+	err := h.config.Shared.Change(ctx, func(old []byte) ([]byte, time.Duration, error) {
+		all = known
+		if len(old) > 0 { // another replica was faster
+			var err error
+			if all, err = read(old); err != nil {
+				return nil, 0, err
+			}
+		}
+		document, err := json.Marshal(all)
+		return document, kept, err
+	})
+	if err != nil {
+		return err
+	}
+	h.config.Log.Warn("the shared store has lost the holds that last; they are put back", "holds", len(all))
+	h.put(lasting(all, now))
 	return nil
 }
 
@@ -244,13 +278,4 @@ func lasting(all []Hold, now time.Time) []Hold {
 		}
 	}
 	return out
-}
-
-// life is how long the document is worth keeping.
-func life(all []Hold, now time.Time) time.Duration {
-	last := time.Second
-	for _, h := range all {
-		last = max(last, h.End.Sub(now))
-	}
-	return last
 }
