@@ -80,11 +80,11 @@ func (u *Usage) write(ctx context.Context, now time.Time) error {
 		}
 		u.written, u.sent = current.minute, figures
 	}
-	known := false
+	missing := false
 	err := u.config.Shared.Change(ctx, replicasKey, func(text []byte) ([]byte, time.Duration, error) {
 		members := membersOf(text, now)
 		i := slices.IndexFunc(members, func(m member) bool { return m.ID == u.id })
-		if known = i >= 0; !known {
+		if missing = i < 0; missing {
 			members = append(members, member{ID: u.id, First: u.start.UnixMilli()})
 			i = len(members) - 1
 		}
@@ -96,8 +96,10 @@ func (u *Usage) write(ctx context.Context, now time.Time) error {
 		out, err := json.Marshal(members)
 		return out, Kept + time.Hour, err
 	})
-	if err == nil && !known {
-		u.written, u.sent = 0, Figures{} // the store is new, or empty: all has to go there, the next time
+	if missing {
+		// The store is new, or empty: all has to go there, the next time. An error does not
+		// say that the list is as it was: then nothing would tell any more.
+		u.written, u.sent = 0, Figures{}
 	}
 	return err
 }

@@ -16,6 +16,8 @@ type memory struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	gone   bool
+	// unheard: the next change is made, and whoever has made it hears of an error.
+	unheard bool
 }
 
 var errGone = errors.New("the store is out of reach")
@@ -44,7 +46,15 @@ func (m *memory) Read(_ context.Context, keys []string) (out [][]byte, err error
 }
 
 func (m *memory) Change(_ context.Context, key string, change func([]byte) ([]byte, time.Duration, error)) error {
-	return m.do(func() { m.values[key], _, _ = change(m.values[key]) })
+	unheard := false
+	err := m.do(func() {
+		m.values[key], _, _ = change(m.values[key])
+		unheard, m.unheard = m.unheard, false
+	})
+	if unheard {
+		return errGone
+	}
+	return err
 }
 
 // set changes the store from outside.
@@ -115,6 +125,10 @@ func TestReplicas(t *testing.T) {
 		store.set(func() { clear(store.values) })
 		spend(0, 1, 2)
 		each("the store came back empty")
+
+		store.set(func() { clear(store.values); store.unheard = true })
+		spend(0, 1, 2)
+		each("it came back empty, and the first to say that it is there was not answered")
 
 		store.set(func() { // a later version's, and no list of ours
 			for k := range store.values {
