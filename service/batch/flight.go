@@ -175,6 +175,7 @@ func (f *flight) post() (ending, []string, error) {
 	var g *fault.Error
 	for tried := 0; tried < mostPosts; {
 		var answer *broker.Answer
+		f.list.lost() // then unsent has ended
 		answer, g = f.do(f.unsent, f.list.of.post, f.path(""), body)
 		switch {
 		case g == nil:
@@ -303,10 +304,10 @@ func (f *flight) confirm() (ending, []string, error) {
 	life := f.list.of.life
 	body := fmt.Appendf(nil, `{"confirmed":true,"synchronous":%t}`, f.synchronous)
 	for range mostFailures {
+		if f.list.lost() { // it is another replica's to confirm or to delete
+			return pending, nil, noStore(nil)
+		}
 		if f.unsent.Err() != nil {
-			if f.list.lost() { // it is another replica's to confirm or to delete
-				return pending, nil, noStore(nil)
-			}
 			f.delete()
 			return unsent, nil, nil
 		}

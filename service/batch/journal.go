@@ -25,10 +25,12 @@ type journal struct {
 	wake     chan struct{}
 
 	// These have the list's lock: facts are to be kept, so many results are, and lost
-	// tells that nothing more can be.
+	// tells that nothing more can be. said is when the word was given, or renewed, that this
+	// replica makes the list.
 	facts []fact
 	kept  int
 	lost  bool
+	said  time.Time
 }
 
 const (
@@ -38,6 +40,9 @@ const (
 	// patience is how long an entry is tried that the store does not take. With the time
 	// since the word was renewed it is less than the word counts.
 	patience = 8 * time.Second
+	// trusted is how long this replica relies on its word, by its own clock: one that was
+	// stopped for a time, with all its process or its machine, sends nothing when it goes on.
+	trusted = heldFor - time.Second
 	// mostResults is how many results one entry takes, so that it fits into the store.
 	mostResults = 500
 )
@@ -55,11 +60,16 @@ func (j *journal) wakes() {
 
 func (j *journal) key(n int) string { return fmt.Sprintf("list:%s:%d", j.id, n) }
 
-// lost tells whether the list is another replica's by now, or the store is gone.
+// lost tells whether the list is another replica's by now, or may be, or the store is
+// gone. It is asked before anything is sent.
 func (l *list) lost() bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.gone()
+	gone, late := l.gone(), l.journal != nil && time.Since(l.journal.said) >= trusted
+	l.mu.Unlock()
+	if late && !gone {
+		l.lose()
+	}
+	return gone || late
 }
 
 // gone is lost with the lock held.
@@ -110,14 +120,21 @@ func (l *list) writesOf(members []int) []int {
 // write keeps what becomes known of a list, until nobody reads it and nothing of it is
 // under way.
 func (l *list) write() {
-	j, renewed := l.journal, time.Now()
-	for {
+	j, renewed := l.journal, l.journal.said
+	ends := time.AfterFunc(trusted-time.Since(renewed), l.lose) // what waits for its turn waits no more
+	defer ends.Stop()
+	for !l.lost() {
 		wait := renewEvery - time.Since(renewed)
 		if wait <= 0 {
+			said := time.Now()
 			held, err := j.renew()
 			switch {
 			case err == nil && held:
-				renewed, wait = time.Now(), renewEvery
+				renewed, wait = said, renewEvery-time.Since(said)
+				l.mu.Lock()
+				j.said = said
+				l.mu.Unlock()
+				ends.Reset(trusted - time.Since(said))
 			case err == nil || time.Since(renewed) > renewEvery+patience:
 				l.lose()
 				return
@@ -169,6 +186,9 @@ func (l *list) keeps(e entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := l.journal
+	if j.lost { // meanwhile
+		return
+	}
 	j.kept += len(e.Results)
 	j.facts = j.facts[len(e.Facts):]
 	for _, f := range e.Facts {
@@ -207,7 +227,7 @@ func (l *list) release() bool {
 	for _, n := range l.asking {
 		asking += n
 	}
-	if l.readers+len(l.under)+l.singles+asking+len(l.journal.facts) > 0 || l.journal.kept < len(l.results) {
+	if l.gone() || l.readers+len(l.under)+l.singles+asking+len(l.journal.facts) > 0 || l.journal.kept < len(l.results) {
 		return false
 	}
 	delete(l.of.lists, l.key)
@@ -299,6 +319,7 @@ func (j *journal) read(ctx context.Context, p *past) (free bool, err error) {
 // begin makes the list this replica's; false where another one was first. Its word stands
 // before the entry: nobody finds the entry without.
 func (j *journal) begin(ctx context.Context) (mine bool, err error) {
+	j.said = time.Now()
 	if err := j.shared.Hold(ctx, j.runner, heldFor); err != nil {
 		return false, err
 	}

@@ -64,6 +64,7 @@ func (l *list) make(unsent context.Context, c *broker.Call, organization string)
 	itself.Untold = true // it may go several times, and is told once
 	c = &itself
 	for busy := 0; ; {
+		l.lost() // then unsent has ended
 		answer, err := l.of.config.Dashboard.Do(unsent, c)
 		f := fault.As(err)
 		l.heard(organization, f)

@@ -96,17 +96,19 @@ type replica struct {
 	at int
 	manner
 	cut   chan struct{}
+	thaw  chan struct{} // closed when a replica that is frozen goes on
 	end   chan struct{} // the test's
 	mu    sync.Mutex
 	steps int
 }
 
 // A manner is how a replica is cut off: late, when the step has been made; partitioned,
-// from the store alone; asleep, so that the step is made, but later than the others wait.
-type manner struct{ late, partitioned, asleep bool }
+// from the store alone; asleep, so that the step is made, but later than the others wait;
+// frozen, so that this is so of all its steps, as when its process is stopped for a time.
+type manner struct{ late, partitioned, asleep, frozen bool }
 
 func newReplica(d *fakeDashboard, s *fakeStore, end chan struct{}) *replica {
-	return &replica{fakeDashboard: d, store: s, at: -1, cut: make(chan struct{}), end: end}
+	return &replica{fakeDashboard: d, store: s, at: -1, cut: make(chan struct{}), thaw: make(chan struct{}), end: end}
 }
 
 // step makes a step, or not; false where nobody sees what came of it.
@@ -114,7 +116,7 @@ func (r *replica) step(store bool, do func()) bool {
 	off := func() bool {
 		select {
 		case <-r.cut:
-			return !r.asleep && (store || !r.partitioned)
+			return !r.asleep && !r.frozen && (store || !r.partitioned)
 		default:
 			return false
 		}
@@ -123,9 +125,21 @@ func (r *replica) step(store bool, do func()) bool {
 	now := r.steps == r.at
 	r.steps++
 	if now && !r.late {
-		close(r.cut)
+		if close(r.cut); r.frozen {
+			time.AfterFunc(2*heldFor, func() { close(r.thaw) })
+		}
 	}
 	r.mu.Unlock()
+	thawed := func() {
+		select {
+		case <-r.cut:
+			if r.frozen {
+				<-r.thaw
+			}
+		default:
+		}
+	}
+	thawed()
 	if now && r.asleep {
 		waited(context.Background(), 2*heldFor)
 	}
@@ -134,8 +148,11 @@ func (r *replica) step(store bool, do func()) bool {
 	}
 	do()
 	if now && r.late {
-		close(r.cut)
+		if close(r.cut); r.frozen {
+			time.AfterFunc(2*heldFor, func() { close(r.thaw) })
+		}
 	}
+	thawed()
 	return !off()
 }
 

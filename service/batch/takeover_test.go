@@ -89,6 +89,8 @@ func TestAReplicaDies(t *testing.T) {
 		{"cut off from the store", manner{partitioned: true}, 100 * time.Millisecond},
 		{"cut off from the store, and the Dashboard is slow", manner{partitioned: true}, 9 * time.Second},
 		{"asleep in the step", manner{asleep: true}, 100 * time.Millisecond},
+		{"stopped for a time before the step", manner{frozen: true}, 100 * time.Millisecond},
+		{"stopped for a time after the step", manner{frozen: true, late: true}, 100 * time.Millisecond},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +122,7 @@ func TestAReplicaDies(t *testing.T) {
 					}
 					truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
 					truth(t, d, r.Writes, apply(t, b, t.Context(), r), true) // from what is kept
-					if way.partitioned || way.asleep {
+					if way.partitioned || way.asleep || way.frozen {
 						if out := <-first; len(out) > 0 { // it has begun, and has known when to stop
 							truth(t, d, r.Writes, out, false)
 						}
@@ -302,6 +304,26 @@ func TestAnEntryOfAnotherReplica(t *testing.T) {
 	if held, err := one.renew(); held || err != nil {
 		t.Errorf("%v, %v", held, err)
 	}
+}
+
+// TestAWordThatHasRunOut: a replica that goes on after it was stopped sends nothing, also
+// before anything has told it.
+func TestAWordThatHasRunOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newReplica(newFake(), newFakeStore(), nil).batches(t)
+		l := b.newList(Request{Name: "key"}, [32]byte{}, nil)
+		l.journal = &journal{said: time.Now(), wake: make(chan struct{}, 1)}
+		if _, f := l.joined(l.content); f != nil || l.lost() {
+			t.Fatal(f)
+		}
+		unsent := l.unsent
+		time.Sleep(trusted)
+		if !l.lost() || unsent.Err() == nil {
+			t.Error("it would send")
+		}
+		b.Close()
+	})
 }
 
 // TestThreeReplicasAtOnce: they get the same list under one key; it is made once, and
