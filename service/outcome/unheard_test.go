@@ -1,0 +1,158 @@
+package outcome
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What the store has done, and nobody has heard of; and what it has lost.
+
+// TestWhatIsDeliveredIsNotPutBack: the first replica does not hear that the store has its
+// outcome; it tells the store again, when the second has delivered it already.
+func TestWhatIsDeliveredIsNotPutBack(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{takes: 3 * time.Second}
+		time.AfterFunc(2990*time.Millisecond, func() {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.unheard = true
+		})
+		if _, f := do(t, one, d, reboot("a"), 2950*time.Millisecond); f == nil {
+			t.Fatal("done too early")
+		}
+		r, f := do(t, two, d, reboot("a"), 100*time.Millisecond+time.Nanosecond) // before the first tries again
+		if f != nil || !r.Again {
+			t.Fatalf("%v %+v", f, r)
+		}
+		r.Delivering()(true)
+		time.Sleep(time.Second)
+		if r, f := do(t, two, d, reboot("a"), time.Minute); f != nil || r.Again || d.executed.Load() != 2 {
+			t.Errorf("%v %+v, executed %d times", f, r, d.executed.Load())
+		}
+	})
+}
+
+// TestADropLeavesTheNextWriteAlone: two replicas deliver the same outcome, and a third has
+// begun the next write when the second of them drops it.
+func TestADropLeavesTheNextWriteAlone(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, _ *Keeper) {
+		delivered, next := record{State: stateDone, Holder: "a"}.text(), record{State: statePending, Holder: "b"}.text()
+		if there, err := store.Begin(t.Context(), "write:x", delivered, time.Hour); there != nil || err != nil {
+			t.Fatal(there, err)
+		}
+		store.meanwhile = func() { store.records["write:x"] = next }
+		for _, want := range []int{notKnown, notThere} { // and it is seen when looked at again
+			if got := one.drop("write:x", "a"); got != want {
+				t.Errorf("%d, want %d", got, want)
+			}
+		}
+		if there, err := store.Read(t.Context(), "write:x"); !bytes.Equal(there, next) || err != nil {
+			t.Errorf("%s, %v", there, err)
+		}
+	})
+}
+
+// TestAWordIsGivenAgain: the store is gone for longer than a word lasts. The replica that
+// makes a write lives, and says so again.
+func TestAWordIsGivenAgain(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{takes: time.Minute}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, f := do(t, one, d, named("one", `{}`), 2*time.Minute); f != nil {
+				t.Error(f)
+			}
+		})
+		synctest.Wait() // it has begun
+		store.lose(true)
+		time.Sleep(holdFor + renewEvery)
+		store.lose(false)
+		time.Sleep(renewEvery)
+		if r, f := do(t, two, d, named("one", `{}`), 2*time.Minute); f != nil || !r.Again {
+			t.Errorf("the other replica: %v %+v", f, r)
+		}
+		wg.Wait()
+		if d.executed.Load() != 1 {
+			t.Errorf("executed %d times", d.executed.Load())
+		}
+	})
+}
+
+// TestAClaimThatNobodyHeardOf is there, or comes later: a write without a name that goes
+// on all the same is found by who repeats it, while it is under way and afterwards, until
+// its caller has the outcome.
+func TestAClaimThatNobodyHeardOf(t *testing.T) {
+	for name, sets := range map[string]func(*memory){
+		"it is there":    func(m *memory) { m.unheardNew = true },
+		"it comes later": func(m *memory) { m.late, m.lateOnly = true, statePending },
+	} {
+		for _, delivered := range []bool{false, true} {
+			replicas(t, Config{SharedBodies: true}, func(t *testing.T, store *memory, one, two *Keeper) {
+				d := &dashboard{takes: time.Second}
+				sets(store)
+				first, f := do(t, one, d, reboot("a"), time.Minute)
+				if f != nil || first.Again {
+					t.Fatalf("%s: %v %+v", name, f, first)
+				}
+				if delivered {
+					first.Delivering()(true)
+				}
+				for i, k := range []*Keeper{two, one} {
+					time.Sleep(holdFor + renewEvery)
+					r, f := do(t, k, d, reboot("a"), time.Minute)
+					if f != nil || r.Again == delivered {
+						t.Errorf("%s, delivered %v: %v %+v", name, delivered, f, r)
+						continue
+					}
+					if want := map[bool]int64{false: 1, true: int64(i) + 2}[delivered]; d.executed.Load() != want {
+						t.Errorf("%s, delivered %v: executed %d times, want %d", name, delivered, d.executed.Load(), want)
+					}
+					if delivered {
+						r.Delivering()(true)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestANameIsTakenWhileItsWriteIsUnderWay, also where outcomes are kept for less time than a
+// write may take.
+func TestANameIsTakenWhileItsWriteIsUnderWay(t *testing.T) {
+	replicas(t, Config{Life: time.Minute}, func(t *testing.T, _ *memory, one, two *Keeper) {
+		d := &dashboard{takes: 10 * time.Minute}
+		w := named("one", `{}`)
+		w.Finish = time.Now().Add(15 * time.Minute)
+		var wg sync.WaitGroup
+		for i, k := range []*Keeper{one, two} {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 5 * time.Minute)
+				if r, f := do(t, k, d, w, time.Hour); f != nil || r.Again != (i == 1) {
+					t.Errorf("%v %+v", f, r)
+				}
+			})
+		}
+		wg.Wait()
+		if d.executed.Load() != 1 {
+			t.Errorf("executed %d times", d.executed.Load())
+		}
+	})
+}
+
+// TestAClaimThatWasLostOnItsWay leaves the name free: nothing was sent.
+func TestAClaimThatWasLostOnItsWay(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		store.late = true
+		d := new(dashboard)
+		if _, f := do(t, one, d, named("one", `{}`), time.Minute); f == nil || f.Reason != "OUTCOME_STORE_UNAVAILABLE" {
+			t.Fatalf("%v", f)
+		}
+		time.Sleep(holdFor)
+		if r, f := do(t, two, d, named("one", `{}`), time.Minute); f != nil || r.Again || d.executed.Load() != 1 {
+			t.Errorf("%v, executed %d times", f, d.executed.Load())
+		}
+	})
+}
