@@ -15,7 +15,8 @@ import (
 // at most n-m of them, and (n+1)^2/4 is the most that (m+1)(n-m) can be, so
 // with that part each they stay within the part that is left, whatever m is:
 // m/(m+1) + (n-m) x 4/(n+1)^2 <= 1. If none has ever been heard from, all n start
-// so, and 1/n is the bound.
+// so, and 1/n is the bound. One that has not been there for long enough to have heard of
+// all counts among those that start without the store (Store.peers).
 func part(members int, heard bool, replicas int) float64 {
 	n := float64(max(replicas, 1))
 	if !heard || members < 1 {
@@ -54,8 +55,8 @@ func (o *outage) divided(b ratelimit.Budget, pace float64) ratelimit.Budget {
 
 // goAlone begins an outage at a moment, because of the budget with this key.
 func (s *Store) goAlone(at time.Time, key string, cause error) *outage {
-	members, heard := s.membership(at)
-	o := &outage{since: at, key: key, part: part(members, heard, s.config.Replicas)}
+	members, known := s.peers(at)
+	o := &outage{since: at, key: key, part: part(members, known, s.config.Replicas)}
 	o.local = ratelimit.NewLocal()
 	current, opened := s.breaker.open(o)
 	if opened {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
@@ -14,7 +15,16 @@ const (
 	heartbeat = 3 * time.Second
 	// presence is how long it is believed.
 	presence = 10 * time.Second
+	// settling is how long a replica hears of others until it has heard of all that are
+	// there for as long: each has said so twice.
+	settling = 2 * heartbeat
 )
+
+// A hearing is how many replicas there were at one moment.
+type hearing struct {
+	at      time.Time
+	members int
+}
 
 // heartbeatSource notes a replica and tells how many there are.
 //
@@ -43,16 +53,37 @@ func (s *Store) announce(ctx context.Context, within time.Duration) error {
 		return fmt.Errorf("%w: %d replicas", errNonsense, n)
 	}
 	s.mu.Lock()
-	s.members, s.heard = n, s.wall()
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	now := s.wall()
+	if s.heard.IsZero() || now.Sub(s.heard) >= presence {
+		s.since = now
+	}
+	s.hearings = append(slices.DeleteFunc(s.hearings, func(h hearing) bool { return now.Sub(h.at) >= presence }), hearing{now, n})
+	s.members, s.heard = n, now
 	return nil
 }
 
-// membership is how many replicas there were, and whether that was heard lately.
-func (s *Store) membership(now time.Time) (members int, heard bool) {
+// membership is how many replicas there were when that was last heard.
+func (s *Store) membership() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.members, !s.heard.IsZero() && now.Sub(s.heard) < presence
+	return s.members
+}
+
+// peers is how many replicas to reckon with in an outage, and whether that is known. A
+// store that has just lost who was there tells too few, and each replica another number, as
+// they come back one after the other: so it is the most that was heard lately. One that has
+// not heard for long enough may not have heard of others who have: it does not know.
+func (s *Store) peers(now time.Time) (most int, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most = s.members
+	for _, h := range s.hearings {
+		if now.Sub(h.at) < presence {
+			most = max(most, h.members)
+		}
+	}
+	return most, !s.heard.IsZero() && now.Sub(s.heard) < presence && now.Sub(s.since) >= settling
 }
 
 // probe finds out whether the store is well: for this replica's presence, and for

@@ -62,6 +62,8 @@ func outages(t *testing.T, s *server, seed uint64) error {
 			return err
 		}
 	}
+	clock.Advance(settling)
+	begin = clock.Now()
 	for _, store := range stores { // all have heard of all
 		if err := store.announce(t.Context(), time.Second); err != nil {
 			return err

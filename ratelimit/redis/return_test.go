@@ -176,6 +176,7 @@ func TestReturn(t *testing.T) {
 			a := server.unwatched(t, clock, t.Name(), 2)
 			b := server.unwatched(t, clock, t.Name(), 2)
 			for range 2 {
+				clock.Advance(settling) // all have heard of all
 				for _, store := range []*Store{a, b} {
 					if err := store.announce(t.Context(), time.Second); err != nil {
 						t.Fatal(err)

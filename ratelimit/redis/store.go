@@ -30,6 +30,9 @@ type Store struct {
 	notes   *notes
 	members int
 	heard   time.Time // when members was last heard
+	since   time.Time // since when it is heard without a gap
+	// hearings are those within presence.
+	hearings []hearing
 
 	stop func()
 	done chan struct{}
@@ -90,8 +93,7 @@ func (s *Store) wall() time.Time {
 func (s *Store) comeBack() {
 	now := s.wall()
 	if s.breaker.restore(now) {
-		members, _ := s.membership(now)
-		s.config.Logger.Info("the store of the budgets is back", "replicas_heard", members)
+		s.config.Logger.Info("the store of the budgets is back", "replicas_heard", s.membership())
 	}
 }
 
@@ -238,11 +240,12 @@ func (s *Store) pullAlone(ctx context.Context, o *outage, now time.Time, ask rat
 // divide returns this replica's part of a budget, and sees to it that it begins
 // where the store left off: with the spare, and with a stop that lasts.
 func (s *Store) divide(o *outage, now time.Time, b ratelimit.Budget) ratelimit.Budget {
+	peers, _ := s.peers(now)
 	s.mu.Lock()
 	k, n := s.notes.of(now, b.Key), s.config.Replicas
 	own := spare(b.Burst, n)
-	if s.members > n { // more than were to be expected have to do with the same spares
-		own *= float64(n) / float64(s.members)
+	if peers > n { // more than were to be expected have to do with the same spares
+		own *= float64(n) / float64(peers)
 	}
 	pace, stopped, tokens := k.pace(now), k.state.StoppedUntil, k.start(o.since, own)
 	s.mu.Unlock()
@@ -318,8 +321,7 @@ func (s *Store) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n
 func (s *Store) Peek(now time.Time, b ratelimit.Budget) ratelimit.State {
 	if o := s.breaker.alone(); o != nil {
 		state := o.local.Peek(now, s.divide(o, now, b))
-		members, _ := s.membership(now)
-		state.Replicas = max(1, members)
+		state.Replicas = max(1, s.membership())
 		return state
 	}
 	s.mu.Lock()
@@ -340,10 +342,9 @@ type Stats struct {
 
 // Stats tells how the store is used.
 func (s *Store) Stats() Stats {
-	members, _ := s.membership(s.wall())
 	return Stats{
 		Steps: s.steps.Load(), Outages: s.breaker.history().outages,
-		Replicas: max(1, members), Shared: s.breaker.alone() == nil,
+		Replicas: max(1, s.membership()), Shared: s.breaker.alone() == nil,
 	}
 }
 
