@@ -29,6 +29,8 @@ type State struct {
 	rows []row
 	// index finds a row by its name.
 	index map[string]int
+	// last finds the last row with a key, where several have it; nil where none have.
+	last map[string]int
 	// rest is the first page of the form items without its items; "{}" where that is all.
 	rest []byte
 	size int64
@@ -147,7 +149,7 @@ func split(document []byte) (form, []json.RawMessage, []byte, error) {
 // row adds one row, as old has it where it has not changed.
 func (b *builder) row(text []byte) error {
 	r := row{}
-	if b.old != nil {
+	if b.old != nil && b.old.form == b.state.form { // a row's key depends on the form
 		if was := b.known[maphash.Bytes(b.seed, text)]; was != nil && bytes.Equal(was.text, text) {
 			r = row{key: was.key, text: was.text}
 		}
@@ -162,6 +164,10 @@ func (b *builder) row(text []byte) error {
 	r.name = r.key
 	if n := b.times[r.key]; n > 0 {
 		r.name += "\x00" + strconv.Itoa(n)
+		if b.state.last == nil {
+			b.state.last = make(map[string]int)
+		}
+		b.state.last[r.key] = len(b.state.rows)
 	}
 	b.times[r.key]++
 	if b.old != nil {
@@ -198,6 +204,17 @@ func (b *builder) keyOf(text []byte) (string, error) {
 	return "\x00" + string(sum[:16]), nil // no value of a property begins so
 }
 
+// lastOf is the place of the last row with a key, which has to be there.
+func (s *State) lastOf(key string) int {
+	if i, several := s.last[key]; several {
+		return i
+	}
+	return s.index[key]
+}
+
+// named tells whether the key is one that properties make, and not a digest of the row.
+func (r *row) named() bool { return r.key != "" && r.key[0] != 0 }
+
 // keyed gives the values of the properties that name a row; false where there are
 // none, or the row lacks one of them.
 func keyed(properties []string, text []byte) (string, bool) {
@@ -217,9 +234,23 @@ func keyed(properties []string, text []byte) (string, bool) {
 		if i > 0 {
 			key.WriteByte(0)
 		}
-		key.Write(value)
+		key.WriteString(spelled(value))
 	}
 	return key.String(), key.Len() > 0
+}
+
+// spelled is the value of a key in one spelling of the several that it may have.
+func spelled(value json.RawMessage) string {
+	var text string
+	switch {
+	case value[0] == '{' || value[0] == '[':
+		if canonical, err := canonical(value); err == nil {
+			return string(canonical)
+		}
+	case value[0] == '"' && bytes.IndexByte(value, '\\') >= 0 && json.Unmarshal(value, &text) == nil:
+		return `"` + text + `"`
+	}
+	return string(value)
 }
 
 // same tells whether two documents say the same in other words: with their properties

@@ -48,9 +48,15 @@ func difference(old, to *State, asked time.Time) *Update {
 		}
 	}
 	for _, r := range old.rows {
-		if _, there := to.index[r.name]; !there {
+		if _, there := to.index[r.name]; there {
+			continue
+		}
+		if _, there := to.index[r.key]; !there || !r.named() {
 			u.removed = append(u.removed, r)
 		}
+	}
+	if len(old.last)+len(to.last) > 0 {
+		u.resend(old, to)
 	}
 	if len(u.changed)+len(u.removed) == 0 {
 		return nil
@@ -59,13 +65,39 @@ func difference(old, to *State, asked time.Time) *Update {
 	return u
 }
 
+// resend adds the last rows with keys that several rows have, or had. Who goes by the key
+// has one row for each: it must not be removed because another one has gone, and has to be
+// the last one whichever has changed.
+func (u *Update) resend(old, to *State) {
+	sent := make(map[string]string) // by key
+	for _, r := range u.changed {
+		sent[r.key] = r.name
+	}
+	for _, s := range [...]*State{old, to} {
+		for key := range s.last {
+			first, there := to.index[key]
+			if !there || !to.rows[first].named() {
+				continue
+			}
+			last := to.rows[to.lastOf(key)]
+			name, changed := sent[key]
+			if changed && name == last.name || !changed && bytes.Equal(old.rows[old.lastOf(key)].text, last.text) {
+				continue
+			}
+			sent[key] = last.name
+			u.changed = append(u.changed, last)
+		}
+	}
+}
+
 // entire gives a state whole.
 func entire(s *State, asked time.Time) *Update {
 	return &Update{Asked: asked, whole: true, form: s.form, rest: s.rest, changed: s.rows}
 }
 
 // Parts gives the update in messages whose documents have about the size at the most:
-// a row is never cut.
+// a row is never cut. What is removed comes first: a key that comes back as another type may
+// be the same to a client.
 func (u *Update) Parts(size int) iter.Seq[Part] {
 	return func(yield func(Part) bool) {
 		if u.Trouble != nil {
@@ -75,17 +107,17 @@ func (u *Update) Parts(size int) iter.Seq[Part] {
 		first := u.whole
 		for first || len(changed)+len(removed) > 0 {
 			p, room := Part{Whole: first}, size
-			if first || len(changed) > 0 {
-				n := fitting(changed, &room, true)
-				p.Changed = u.document(changed[:n], first)
-				changed = changed[n:]
-			}
-			if len(changed) == 0 && len(removed) > 0 && (room > 0 || p.Changed == nil) {
-				n := fitting(removed, &room, p.Changed == nil)
-				if n > 0 {
-					p.Removed = u.document(removed[:n], false)
-				}
+			if len(removed) > 0 {
+				n := fitting(removed, &room, true)
+				p.Removed = u.document(removed[:n], false)
 				removed = removed[n:]
+			}
+			if len(removed) == 0 && (first || len(changed) > 0) && (room > 0 || p.Removed == nil) {
+				n := fitting(changed, &room, p.Removed == nil)
+				if n > 0 || first {
+					p.Changed = u.document(changed[:n], first)
+				}
+				changed = changed[n:]
 			}
 			first, p.More = false, len(changed)+len(removed) > 0
 			if !yield(p) {
