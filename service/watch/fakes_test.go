@@ -20,6 +20,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/owner"
 	"github.com/merakibroker/merakibroker/service/usage"
@@ -199,8 +200,14 @@ func (r *replica) close() {
 
 func newReplica(t *testing.T, d *fakeDashboard, name string, shared Shared, change ...func(*Config)) *replica {
 	t.Helper()
+	return newReplicaAt(t, gate{d, name}, shared, nil, change...)
+}
+
+// newReplicaAt is a replica with a way to the dashboard, and holds, of its own.
+func newReplicaAt(t *testing.T, to broker.Dashboard, shared Shared, holds *hold.Holds, change ...func(*Config)) *replica {
+	t.Helper()
 	b, err := broker.New(broker.Config{
-		Dashboard: gate{d, name}, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Owners: owner.Config{PrefetchAfter: -1},
+		Dashboard: to, Holds: holds, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Owners: owner.Config{PrefetchAfter: -1},
 		Usage: usage.New(usage.Config{}),
 	})
 	if err != nil {

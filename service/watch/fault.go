@@ -44,8 +44,8 @@ func tooMany(operation, whose string, most int) *fault.Error {
 	}
 }
 
-// held is the fault of a watch for whose state there is no room.
-func held(operation string, size int64) *fault.Error {
+// noRoom is the fault of a watch for whose state there is no room.
+func noRoom(operation string, size int64) *fault.Error {
 	return &fault.Error{
 		Kind: fault.BudgetExhausted, Reason: reasonHeld, Operation: operation, NoRetry: true,
 		Detail: fmt.Sprintf("the state takes %d bytes, and what is watched at this replica leaves no room for it; end some watches, or watch a part of the list", size),

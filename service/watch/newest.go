@@ -18,7 +18,7 @@ func (p *poller) rounds() (uint64, <-chan struct{}) {
 // advance takes a reading as the newest. It was made at the moment seen by this
 // replica's clock.
 func (p *poller) advance(r reading, seen time.Time) {
-	p.retry, p.failures = time.Time{}, 0
+	p.retry = time.Time{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.latest.state
@@ -50,7 +50,7 @@ func (p *poller) give(w *Watcher, s *State) {
 			}
 		}
 		if !h.take(w.caller, s) {
-			w.failure = held(p.operation.GetId(), s.size)
+			w.failure = noRoom(p.operation.GetId(), s.size)
 			return
 		}
 	}
@@ -75,7 +75,7 @@ func (p *poller) update(w *Watcher, now time.Time) (*Update, *fault.Error) {
 		p.of.holding.drop(w.caller, w.last)
 		w.last = w.newest
 	}
-	late := p.trouble != nil && now.Sub(p.seen) > 2*w.request.Age
+	late := p.trouble != nil && !now.Before(p.lateFor(w))
 	switch {
 	case u != nil:
 		w.told = w.told && p.trouble != nil
@@ -88,6 +88,20 @@ func (p *poller) update(w *Watcher, now time.Time) (*Update, *fault.Error) {
 		return &Update{Asked: p.latest.asked}, nil
 	}
 	return nil, nil
+}
+
+// lateFor is when a watcher is told of a trouble, with the lock held.
+func (p *poller) lateFor(w *Watcher) time.Time { return p.seen.Add(2 * w.request.Age) }
+
+// late is the time until a watcher has to be told of the trouble that there is: the next poll
+// may be much later. Where there is none, it is very long.
+func (p *poller) late(w *Watcher, now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.trouble == nil || w.told || w.newest == nil {
+		return 2 * Oldest
+	}
+	return p.lateFor(w).Sub(now)
 }
 
 // difference leads from what a watcher was sent last to what is newest.

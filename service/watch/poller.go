@@ -3,7 +3,9 @@ package watch
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
 )
 
 // A poller reads one thing for all who watch it with the same key. It has a goroutine
@@ -26,7 +29,7 @@ type poller struct {
 
 	// These belong to run.
 	retry     time.Time // no poll before this, after one that failed
-	failures  int       // one after the other
+	failures  int       // of this replica's polls, one after the other
 	failed    time.Time // when the latest failed that this replica knows of
 	pace      time.Duration
 	published publication
@@ -105,6 +108,26 @@ func (p *poller) payer() (*broker.Call, time.Duration) {
 	return first.call, first.request.Age
 }
 
+// held tells whether a poll was refused because an operator holds whom it was made for.
+func held(f *fault.Error) bool { return f != nil && f.Reason == hold.Reason }
+
+// others are the calls of the other callers, one for each, where one caller's was held:
+// what is held of one is not of all.
+func (p *poller) others(caller string, f *fault.Error) []*broker.Call {
+	if !held(f) {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls := make(map[string]*broker.Call)
+	for w := range p.watchers {
+		if w.caller != caller {
+			calls[w.caller] = w.call
+		}
+	}
+	return slices.Collect(maps.Values(calls))
+}
+
 // run looks at the thing as often as somebody wants, until ctx ends.
 func (p *poller) run(ctx context.Context) {
 	defer p.published.release(p.of)
@@ -131,18 +154,15 @@ func (p *poller) run(ctx context.Context) {
 func (p *poller) turn(ctx context.Context) time.Duration {
 	call, age := p.payer()
 	now := time.Now()
-	switch {
-	case call == nil:
+	if call == nil {
 		return Oldest
-	case now.Before(p.retry):
-		return p.retry.Sub(now)
 	}
 	if p.shared != nil {
 		if wait, ok := p.together(ctx, now, call, age); ok {
 			return wait
 		}
 	}
-	if wait := p.due(now, age); wait > 0 {
+	if wait := max(p.due(now, age), p.retry.Sub(now)); wait > 0 {
 		return wait
 	}
 	return p.poll(ctx, call, age)
@@ -159,6 +179,11 @@ func (p *poller) due(now time.Time, age time.Duration) time.Duration {
 // poll reads the thing. It gives the time until the next turn.
 func (p *poller) poll(ctx context.Context, call *broker.Call, age time.Duration) time.Duration {
 	r, pages, f := p.read(ctx, call, age)
+	for _, other := range p.others(call.Caller, f) {
+		if r, pages, f = p.read(ctx, other, age); !held(f) {
+			break
+		}
+	}
 	if ctx.Err() != nil {
 		return 0 // nobody watches any more
 	}
@@ -171,7 +196,7 @@ func (p *poller) poll(ctx context.Context, call *broker.Call, age time.Duration)
 		return wait
 	}
 	p.of.config.Observer.Polled(p.operation.GetId(), "ok")
-	p.pace = age
+	p.pace, p.failures = age, 0
 	p.advance(r, r.asked)
 	if p.shared != nil {
 		p.publish(ctx, r, pages, age)
@@ -241,7 +266,10 @@ func (p *poller) troubled(f *fault.Error, age time.Duration) time.Duration {
 		p.fail(f)
 		return Oldest
 	}
-	wait := max(f.RetryAfter, min(age, time.Second<<min(p.failures, 6)))
+	wait := min(age, time.Second<<min(p.failures, 6))
+	if !held(f) { // a hold may be released before its end, and to ask costs nothing
+		wait = max(wait, f.RetryAfter)
+	}
 	p.failures++
 	p.failed = time.Now()
 	p.retry = p.failed.Add(wait)

@@ -65,6 +65,9 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 	if p.due(now, age) > 0 {
 		return look(age), true // the replica with the younger age may be late, or gone
 	}
+	if first := later(p.retry, p.seen.Add(age)).Add(2 * look(age)); p.failures > 0 && now.Before(first) {
+		return look(age), true // another replica may be able to read it, and goes first
+	}
 	claim, life := claimKey(p.id, age), min(age, underWay)
 	claimed, err := store.SetNew(ctx, claim, []byte("1"), life)
 	if err != nil {
@@ -80,6 +83,14 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 		_ = store.Set(ctx, claim, []byte("1"), max(wait, time.Millisecond))
 	}
 	return wait, true
+}
+
+// later is the later of two moments.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // without is what a replica does that the store has not answered: it waits a moment, so

@@ -40,7 +40,7 @@ func (w *Watcher) Next(ctx context.Context) (*Update, error) {
 	operation := w.request.Operation.GetId()
 	for {
 		round, changed := w.at.rounds()
-		if round != w.round {
+		if round != w.round || w.barred {
 			moved, err := w.askAgain(ctx)
 			if err != nil {
 				return nil, err
@@ -59,15 +59,33 @@ func (w *Watcher) Next(ctx context.Context) (*Update, error) {
 				return u, nil
 			}
 		}
+		again := time.NewTimer(w.again(time.Now()))
 		select {
 		case <-changed:
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return nil, fault.Ended(operation, ctx.Err(), "watching")
 		case <-w.of.ctx.Done():
+			again.Stop()
 			return nil, fault.Stopping(operation)
 		}
+		again.Stop()
 	}
 }
+
+// again is the time after which there is something to do though nothing was read: to ask
+// rules that could not be asked, or to tell of a trouble.
+func (w *Watcher) again(now time.Time) time.Duration {
+	if w.barred {
+		return min(w.request.Age, askingPause)
+	}
+	return w.at.late(w, now)
+}
+
+// askingPause is the longest time between two questions to rules that cannot be asked. The
+// next time that the thing is read may be an hour away.
+const askingPause = 10 * time.Second
 
 // Close ends the watch.
 func (w *Watcher) Close() {

@@ -1,0 +1,148 @@
+package watch
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
+)
+
+// TestRulesThatCannotBeAsked are asked again soon, and not when the thing is read next.
+func TestRulesThatCannotBeAsked(t *testing.T) {
+	d := &fakeDashboard{}
+	d.set(fleet(3, "a")...)
+	bubble(t, d, nil, 1, func(t *testing.T, all []*replica) {
+		var refusal atomic.Pointer[fault.Error]
+		var asked atomic.Int32
+		q := watching("barred", time.Hour)
+		q.Ask = func(context.Context) (*broker.Call, error) {
+			asked.Add(1)
+			if f := refusal.Load(); f != nil {
+				return nil, f
+			}
+			return devicesCall("barred", "1"), nil
+		}
+		r := follow(t, all[0], q)
+		pass(t, time.Minute)
+		refusal.Store(&fault.Error{Kind: fault.Unreachable})
+		d.set(fleet(3, "b")...)
+		pass(t, time.Hour)
+		before := asked.Load()
+		pass(t, 10*time.Minute)
+		if n := asked.Load() - before; n > 130 {
+			t.Errorf("the rules were asked %d times in 10 minutes", n)
+		}
+		refusal.Store(nil)
+		pass(t, time.Minute)
+		if r.has() != strings.Join(fleet(3, "b"), ",") {
+			t.Errorf("a minute after the rules can be asked again: %s", r.has())
+		}
+	})
+}
+
+// A brokenGate fails for one replica alone.
+type brokenGate struct {
+	gate
+	broken *atomic.Bool
+	after  time.Duration // Retry-After
+}
+
+func (g brokenGate) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
+	if !g.broken.Load() {
+		return g.gate.Attempt(ctx, r)
+	}
+	a := &dashboard.Result{Start: time.Now(), Outcome: fault.GatewayError, Status: 503, MaybeExecuted: true}
+	if g.after > 0 {
+		a.Outcome, a.Status, a.RetryAfter, a.HasRetryAfter = fault.Limited, 429, g.after, true
+	}
+	return a
+}
+
+// TestOneReplicaCannotReachTheDashboard: the others read for it.
+func TestOneReplicaCannotReachTheDashboard(t *testing.T) {
+	for _, age := range []time.Duration{time.Second, 10 * time.Second, time.Minute} {
+		d := &fakeDashboard{}
+		d.set(fleet(3, "a")...)
+		var broken atomic.Bool
+		store := new(memory)
+		bubble(t, d, nil, 0, func(t *testing.T, _ []*replica) {
+			one := newReplicaAt(t, brokenGate{gate{d, "0"}, &broken, 0}, store, nil)
+			defer one.close()
+			first := follow(t, one, watching("c", age))
+			pass(t, age/2)
+			two := newReplica(t, d, "1", store)
+			defer two.close()
+			second := follow(t, two, watching("c", age))
+			pass(t, 3*age)
+			broken.Store(true)
+			pass(t, age+30*time.Second) // its broker tries several times before it gives up
+			for _, name := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
+				d.set(fleet(3, name)...)
+				pass(t, age*3/2+2*time.Second)
+				if want := strings.Join(fleet(3, name), ","); first.has() != want || second.has() != want {
+					t.Errorf("age %v: 1.5 ages and 2 s after the change to %s the broken one has %s, the other %s", age, name, first.has(), second.has())
+				}
+			}
+			if got := first.got(); got.troubles > 1 {
+				t.Errorf("age %v: it was told of %d troubles", age, got.troubles)
+			}
+		})
+	}
+}
+
+// TestTroubleThatLastsIsTold when the state is twice as old as the watcher accepts, also
+// where the Dashboard wants to be left alone for longer, and not when it is asked next.
+func TestTroubleThatLastsIsTold(t *testing.T) {
+	d := &fakeDashboard{}
+	d.set(fleet(3, "a")...)
+	var broken atomic.Bool
+	bubble(t, d, nil, 0, func(t *testing.T, _ []*replica) {
+		one := newReplicaAt(t, brokenGate{gate{d, "0"}, &broken, 5 * time.Minute}, nil, nil)
+		defer one.close()
+		readers := []*reader{follow(t, one, watching("c", age)), follow(t, one, watching("d", 3*age))}
+		pass(t, age/2)
+		broken.Store(true)
+		pass(t, 2*age)
+		for i, r := range readers {
+			if n := r.got().troubles; n != 1-i {
+				t.Errorf("reader %d was told of %d troubles after 2.5 ages of the younger", i, n)
+			}
+		}
+		pass(t, 4*age)
+		for i, r := range readers {
+			if n := r.got().troubles; n != 1 {
+				t.Errorf("reader %d was told of %d troubles after 2.2 ages of the older", i, n)
+			}
+		}
+	})
+}
+
+// TestWhoIsHeldHoldsNobodyElse: while an operator holds one of the callers, another one's
+// name is on the polls.
+func TestWhoIsHeldHoldsNobodyElse(t *testing.T) {
+	d := &fakeDashboard{}
+	d.set(fleet(3, "a")...)
+	bubble(t, d, nil, 0, func(t *testing.T, _ []*replica) {
+		holds := hold.New(hold.Config{Log: slog.New(slog.DiscardHandler)})
+		one := newReplicaAt(t, gate{d, "0"}, nil, holds)
+		defer one.close()
+		follow(t, one, watching("held", age))
+		free := follow(t, one, watching("free", age))
+		pass(t, age/2)
+		if _, err := holds.Place(t.Context(), time.Now(), hold.Hold{Scope: hold.CallerBulk, Name: "held", Reason: "too much"}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		d.set(fleet(3, "b")...)
+		pass(t, age*3/2)
+		if want := strings.Join(fleet(3, "b"), ","); free.has() != want || free.got().troubles > 0 {
+			t.Errorf("the caller who is not held has %s, and was told of %d troubles", free.has(), free.got().troubles)
+		}
+	})
+}
