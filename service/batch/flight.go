@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,8 @@ type flight struct {
 	number int
 	open   bool
 
+	// leave gives the batch's place back.
+	leave    func()
 	document document // as it was seen last; empty before the POST
 	err      error    // why it is followed no more
 	requests int
@@ -69,13 +72,14 @@ func (l *list) flightOf(o *organization, key pool, units []*unit, number int) *f
 
 // run takes the batch to its end; leave gives its place back.
 func (f *flight) run(leave func()) {
+	f.leave = leave
 	observer := f.list.of.config.Observer
 	observer.Batching(1)
 	how, messages, err := f.fly()
 	observer.Batching(-1)
 	observer.Batched(string(how), len(f.actions))
 	f.list.of.saved(f, how)
-	leave()
+	f.leave()
 	f.list.ended(f, how, messages, err)
 }
 
@@ -123,14 +127,14 @@ func (l *list) named(f *flight) {
 
 // do makes a call for the batch.
 func (f *flight) do(ctx context.Context, op *apiv1.Operation, path string, body []byte) (*broker.Answer, *fault.Error) {
-	t := f.template
+	t, asked := f.template, time.Now()
 	answer, err := f.list.of.config.Dashboard.Do(ctx, &broker.Call{
 		Operation: op, Path: path, Body: body, ID: f.pool.organization,
 		Caller: t.Caller, Weight: t.Weight, Priority: t.Priority, Share: t.Share, Deadline: f.list.of.config.Longest,
 		Key: t.Key, OwnKey: t.OwnKey, Rejected: t.Rejected, Name: f.list.key.name, Face: audit.Batch,
 	})
 	g := fault.As(err)
-	f.list.heard(f.pool.organization, g)
+	f.list.heard(f.pool.organization, op, asked, g)
 	switch {
 	case g != nil:
 		f.requests += len(g.Attempts)
@@ -179,14 +183,16 @@ func (f *flight) post() (ending, []string, error) {
 		answer, g = f.do(f.unsent, f.list.of.post, f.path(""), body)
 		switch {
 		case g == nil:
-			if d, ok := readDocument(answer.Body); ok && f.claim(d.ID) {
-				f.document = d
-				return "", nil, nil
+			if d, ok := readDocument(answer.Body); ok {
+				if mine, err := f.claim(d.ID); mine || err != nil { // it is the answer to this very POST
+					f.document = d
+					return "", nil, nil
+				}
 			}
 		case g.Kind == fault.BadRequest || g.Kind == fault.Conflict:
 			return refused, g.Messages, g
 		case g.Kind == fault.BudgetExhausted: // nothing was sent
-			if !f.organization.again(f.unsent, g) {
+			if !f.again(f.unsent, g) {
 				return unsent, nil, nil
 			}
 			continue
@@ -236,10 +242,12 @@ func mayBeMade(g *fault.Error) bool {
 // error says that it cannot be known.
 func (f *flight) find() (bool, error) {
 	life := f.list.of.life
+	var whose error // nil where it is known whose the batches are
 	for look := range 2 {
 		if look > 0 && !waited(life, secondLook) {
 			break
 		}
+		whose = nil
 		var rows []json.RawMessage
 		g := f.ask(f.list.of.list, f.path(""), func(body []byte) bool {
 			var err error
@@ -250,11 +258,20 @@ func (f *flight) find() (bool, error) {
 			return false, f.lost(g)
 		}
 		for i := len(rows) - 1; i >= 0; i-- {
-			if d, ok := readDocument(rows[i]); ok && d.carries(f.actions) && f.claim(d.ID) {
+			d, ok := readDocument(rows[i])
+			if !ok || !d.carries(f.actions) {
+				continue
+			}
+			mine, err := f.claim(d.ID)
+			if mine {
 				f.document = d
 				return true, nil
 			}
+			whose = cmp.Or(whose, err)
 		}
+	}
+	if whose != nil {
+		return false, f.lost(&fault.Error{Detail: "there is an action batch of the same writes, and the store does not say whose it is: " + whose.Error()})
 	}
 	return false, nil
 }
@@ -263,7 +280,7 @@ func (f *flight) find() (bool, error) {
 // something: until read can read the answer, or it fails in a way that is final.
 func (f *flight) ask(op *apiv1.Operation, path string, read func(body []byte) bool, final ...fault.Kind) (g *fault.Error) {
 	life := f.list.of.life
-	for range mostAsks {
+	for tried := 0; tried < mostAsks; {
 		var answer *broker.Answer
 		answer, g = f.do(life, op, path, nil)
 		switch {
@@ -274,6 +291,13 @@ func (f *flight) ask(op *apiv1.Operation, path string, read func(body []byte) bo
 		case slices.Contains(final, g.Kind):
 			return g
 		}
+		if g.Kind == fault.BudgetExhausted { // held, or too busy: nothing is wrong
+			if f.again(life, g) {
+				continue
+			}
+			break
+		}
+		tried++
 		if g.Kind == fault.Draining || !waited(life, max(g.RetryAfter, mostWait)) {
 			break
 		}
@@ -303,7 +327,7 @@ func (f *flight) lost(g *fault.Error) *fault.Error {
 func (f *flight) confirm() (ending, []string, error) {
 	life := f.list.of.life
 	body := fmt.Appendf(nil, `{"confirmed":true,"synchronous":%t}`, f.synchronous)
-	for range mostFailures {
+	for tried := 0; tried < mostFailures; {
 		if f.list.lost() { // it is another replica's to confirm or to delete
 			return pending, nil, noStore(nil)
 		}
@@ -321,10 +345,15 @@ func (f *flight) confirm() (ending, []string, error) {
 			}
 		case g.Kind == fault.Draining:
 			return dropped, nil, g
-		case g.Kind == fault.BudgetExhausted || g.Kind == fault.RateLimited:
-			_ = f.organization.again(life, g)
+		case g.Kind == fault.BudgetExhausted: // held, or too busy: nothing is wrong
+			_ = f.again(f.unsent, g)
+			continue
+		case g.Kind == fault.RateLimited:
+			tried++
+			_ = f.again(f.unsent, g)
 			continue
 		}
+		tried++
 		if f.document.Confirmed {
 			return "", nil, nil
 		}
@@ -353,8 +382,16 @@ func (f *flight) confirm() (ending, []string, error) {
 // delete takes an unconfirmed batch away; it tells whether that worked, and so whether
 // it can never begin.
 func (f *flight) delete() bool {
-	_, g := f.do(f.list.of.life, f.list.of.remove, f.path(f.document.ID), nil)
-	return g == nil
+	life := f.list.of.life
+	for {
+		_, g := f.do(life, f.list.of.remove, f.path(f.document.ID), nil)
+		if g == nil || g.Kind != fault.BudgetExhausted || !f.organization.again(life, g) {
+			return g == nil
+		}
+		if f.list.lost() { // it is another replica's to confirm or to delete
+			return false
+		}
+	}
 }
 
 // follow polls a batch that has begun until it has ended. The error says why it is

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,4 +126,74 @@ func TestSmallListsAreNotTakenForOlderOnes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhoseABatchIsCannotBeAsked: two callers make the same group at two replicas; the POST
+// of one does not arrive, and the batch of the other is found. While the store does not say
+// whose it is, nobody says that the first one's writes are done.
+func TestWhoseABatchIsCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	for name, lasts := range map[string]time.Duration{"a moment": 2 * time.Second, "long": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d, s, end := newFake(), newFakeStore(), make(chan struct{})
+				defer close(end)
+				d.fate = func(op string, n int) (bool, *fault.Error) {
+					now := n == 1 && op == "createOrganizationActionBatch"
+					return !now, lostIf(now, &fault.Error{Kind: fault.OutcomeUnknown})
+				}
+				var writes []Write
+				for i := range 3 {
+					writes = append(writes, Write{ID: fmt.Sprint(i), Group: "g", Call: call("createNetworkGroupPolicy", "/networks/N_1/groupPolicies", fmt.Sprintf(`{"name":"%d"}`, i))})
+				}
+				for i := range 2 {
+					b := newReplica(d, s, end).batches(t)
+					defer b.Close()
+					if i == 1 {
+						s.mu.Lock()
+						s.not = "batch:"
+						s.mu.Unlock()
+						time.AfterFunc(lasts, func() {
+							s.mu.Lock()
+							defer s.mu.Unlock()
+							s.not = ""
+						})
+					}
+					for id, x := range apply(t, b, t.Context(), Request{Caller: fmt.Sprint(i), Writes: writes}) {
+						right := x.State == Done && d.created == 3*(i+1)
+						if i == 1 && name == "long" {
+							right = x.State == Failed && fault.As(x.Err).Kind == fault.OutcomeUnknown
+						}
+						if !right {
+							t.Errorf("caller %d, %s: %+v, and %d are made", i, id, x, d.created)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestAListThatTakesLongerThanOutcomesAreKept is not made anew elsewhere.
+func TestAListThatTakesLongerThanOutcomesAreKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s := newFake(), newFakeStore()
+		d.takes = 10 * time.Minute
+		r := Request{Name: "key", Writes: portWrites("1", 50, nil)}
+		var all sync.WaitGroup
+		for i := range 2 {
+			b, err := New(Config{Contract: theContract(), Dashboard: newReplica(d, s, nil), Shared: s, Life: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 5 * time.Minute)
+				truth(t, d, r.Writes, apply(t, b, t.Context(), r), true)
+			})
+		}
+		all.Wait()
+	})
 }

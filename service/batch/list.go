@@ -49,17 +49,20 @@ type list struct {
 	known   []bool
 	// under are the units under way, with the id of their batch where it is known.
 	under map[*unit]string
-	// asking counts those who wait for a place, by pool; singles the writes under way
+	// asking counts those who wait for a place, by pool, and stalled batches that have none
+	// while they are held; singles the writes under way
 	// by themselves; refused how often in a row batches of a pool were refused for a
 	// reason that is not their actions.
-	asking, refused map[pool]int
-	singles         int
+	asking, stalled, refused map[pool]int
+	singles                  int
 	// parked are batches that are followed no more, and dropped units that could not be
 	// sent, until somebody reads the list again.
 	parked  []*flight
 	dropped map[*unit]error
-	// held are the refusals of writes that an operator holds, by organization.
+	// held are the refusals of writes that an operator holds, by organization, and heldAt is
+	// when the latest one came.
 	held    map[string]*fault.Error
+	heldAt  map[string]time.Time
 	changed chan struct{} // closed at each change
 
 	readers int
@@ -109,8 +112,8 @@ func (b *Batches) open(ctx, lifetime context.Context, r Request) (*list, *fault.
 func (b *Batches) newList(r Request, content [sha256.Size]byte, all []placed) *list {
 	return &list{
 		of: b, id: rand.Text(), key: listKey{r.Caller, r.Name}, began: time.Now(), validate: r.ValidateOnly, answers: r.Answers, content: content, placed: all,
-		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), refused: make(map[pool]int),
-		dropped: make(map[*unit]error), held: make(map[string]*fault.Error), changed: make(chan struct{}),
+		known: make([]bool, len(all)), under: make(map[*unit]string), asking: make(map[pool]int), stalled: make(map[pool]int), refused: make(map[pool]int),
+		dropped: make(map[*unit]error), held: make(map[string]*fault.Error), heldAt: make(map[string]time.Time), changed: make(chan struct{}),
 	}
 }
 
@@ -290,7 +293,7 @@ func (l *list) advance() {
 				l.plan.batch(key) // nothing will join it: it goes by itself
 				began = began || len(l.plan.singles) > 0
 			}
-			for l.asking[key] < min(l.plan.wants(key), l.of.config.Places) {
+			for l.asking[key]+l.stalled[key] < min(l.plan.wants(key), l.of.config.Places) {
 				l.asking[key]++
 				if !l.of.runs(func() { l.ask(key) }) {
 					l.asking[key]--

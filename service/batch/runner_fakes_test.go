@@ -18,6 +18,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/hold"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +41,8 @@ type fakeDashboard struct {
 	// fate is asked about each call, with how many of its kind came before: whether it is
 	// executed, and the fault that its caller sees.
 	fate func(operation string, n int) (executed bool, f *fault.Error)
+	// held is a caller of whom an operator holds everything; empty for none.
+	held string
 	// garbled is asked whether an answer is one that nobody can read; nil for none.
 	garbled func(operation string, n int) bool
 
@@ -96,6 +99,9 @@ func (d *fakeDashboard) Do(ctx context.Context, c *broker.Call) (*broker.Answer,
 	executed, sees := true, (*fault.Error)(nil)
 	if d.fate != nil {
 		executed, sees = d.fate(id, n)
+	}
+	if d.held != "" && d.held == c.Caller {
+		executed, sees = false, &fault.Error{Kind: fault.BudgetExhausted, Reason: hold.Reason, RetryAfter: time.Minute}
 	}
 	answer := &broker.Answer{Status: 200, Attempts: one}
 	var f *fault.Error

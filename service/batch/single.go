@@ -65,9 +65,10 @@ func (l *list) make(unsent context.Context, c *broker.Call, organization string)
 	c = &itself
 	for busy := 0; ; {
 		l.lost() // then unsent has ended
+		asked := time.Now()
 		answer, err := l.of.config.Dashboard.Do(unsent, c)
 		f := fault.As(err)
-		l.heard(organization, f)
+		l.heard(organization, c.Operation, asked, f)
 		switch {
 		case f == nil:
 			return answer, err

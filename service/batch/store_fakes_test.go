@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,8 +19,9 @@ type fakeStore struct {
 	mu      sync.Mutex
 	values  map[string][]byte
 	expires map[string]time.Time
-	err     error // of all that is asked; nil while it is there
-	full    bool  // no key that is new
+	err     error  // of all that is asked; nil while it is there
+	full    bool   // no key that is new
+	not     string // keys that begin so are out of reach; empty for none
 }
 
 func newFakeStore() *fakeStore {
@@ -37,6 +39,9 @@ func (s *fakeStore) there(key string) []byte {
 func (s *fakeStore) Begin(_ context.Context, key string, record []byte, life time.Duration) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.not != "" && strings.HasPrefix(key, s.not) {
+		return nil, errStoreGone
+	}
 	if there := s.there(key); there != nil || s.err != nil {
 		return there, s.err
 	}

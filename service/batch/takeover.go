@@ -28,6 +28,9 @@ const (
 	firstAsk, mostAsk = 100 * time.Millisecond, time.Second
 	// longer is how much longer entries are kept than the head that leads to them.
 	longer = time.Hour
+	// leastKept is how long both are kept at the least, however short the life of outcomes: a
+	// list may be under way for hours, and its name is not free meanwhile.
+	leastKept = 24 * time.Hour
 )
 
 // openShared makes a list this replica's, with what the store has of it. While another
@@ -100,7 +103,8 @@ func (b *Batches) journal(ctx context.Context, r Request, l *list) (*journal, *f
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Internal, Cause: err}
 	}
-	there, err := b.config.Shared.Begin(ctx, "list:"+digest(r.Caller, r.Name), text, b.config.Life)
+	life := max(b.config.Life, leastKept)
+	there, err := b.config.Shared.Begin(ctx, "list:"+digest(r.Caller, r.Name), text, life)
 	if err == nil && there != nil {
 		if json.Unmarshal(there, &h) != nil || h.List == "" {
 			err = outcome.ErrUnreadable
@@ -115,7 +119,7 @@ func (b *Batches) journal(ctx context.Context, r Request, l *list) (*journal, *f
 		return nil, reused()
 	}
 	return &journal{
-		shared: b.config.Shared, id: h.List, runner: rand.Text(), life: b.config.Life + longer,
+		shared: b.config.Shared, id: h.List, runner: rand.Text(), life: life + longer,
 		messages: b.config.SharedMessages, wake: make(chan struct{}, 1),
 	}, nil
 }
@@ -269,16 +273,16 @@ const (
 )
 
 // claim takes a batch for the writes that it carries; false where other writes have it,
-// at any replica.
-func (f *flight) claim(id string) bool {
+// at any replica. An error says that this cannot be known.
+func (f *flight) claim(id string) (bool, error) {
 	l := f.list
 	owner := fmt.Sprint(l.id, ":", f.number)
 	if !f.organization.claim(id, owner) {
-		return false
+		return false, nil
 	}
 	if l.of.config.Shared == nil || len(f.units) > mostEqual {
-		return true
+		return true, nil
 	}
 	there, err := l.of.config.Shared.Begin(context.Background(), "batch:"+digest(f.pool.organization, id), []byte(owner), claimedFor)
-	return err != nil || there == nil || string(there) == owner
+	return err == nil && (there == nil || string(there) == owner), err
 }
