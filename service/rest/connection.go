@@ -53,19 +53,29 @@ type connection struct {
 	// is asked before or after them.
 	writing sync.Mutex
 	sent    atomic.Int64 // bytes
+	// read counts bytes, too: whole is what it was when the latest request was here, and
+	// before when the latest bytes of an answer were not yet written.
+	read, whole, before atomic.Int64
 
 	mu     sync.Mutex
 	doubts []*doubt // answers that were written
-	reset  bool     // by the other side
-	ended  bool
-	cut    bool  // it ended before the client had all
-	last   int64 // what was sent until then
+	// looking: a look is to come. There is one at a time, whatever comes and goes until then:
+	// two at one moment would take it for quiet.
+	looking bool
+	reset   bool // by the other side
+	ended   bool
+	cut     bool  // it ended before the client had all
+	last    int64 // what was sent until then
 }
 
 // A doubt is about one answer.
 type doubt struct {
 	settle func(delivered bool)
 	quiet  int // looks without a flaw
+	// until is what had been read before the answer was written; ahead says that some of it
+	// belongs to the next request, which says nothing of the answer then.
+	until int64
+	ahead bool
 }
 
 // SyscallConn lets others look at the socket, too.
@@ -84,6 +94,7 @@ func (c *connection) Read(p []byte) (int, error) {
 		return 0, noRoom
 	}
 	n, err := c.Conn.Read(p)
+	c.read.Add(int64(n))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.writing.Lock()
 		all := c.confirmed()
@@ -113,6 +124,7 @@ func (c *connection) Write(p []byte) (int, error) {
 		c.sent.Add(int64(n))
 		return len(p), err
 	}
+	c.before.Store(c.read.Load())
 	n, err := c.Conn.Write(p)
 	c.sent.Add(int64(n))
 	return n, err
@@ -159,26 +171,55 @@ func (c *connection) end(cut bool) {
 	}
 }
 
-// next says that the client has asked for something else after its answers.
+// asked says that a request is here, with its body.
+func (c *connection) asked() { c.whole.Store(c.read.Load()) }
+
+// next says that the client has asked for something else. It has the answers before,
+// unless it did not wait for them, or is gone since.
 func (c *connection) next() {
+	read := c.read.Load()
+	if !c.received() {
+		return
+	}
+	c.settle(false, func(d *doubt) bool { return !d.ahead && read > d.until })
+}
+
+// settle settles the doubts that are none any more. With again, it looks again where some
+// are left.
+func (c *connection) settle(again bool, none func(*doubt) bool) {
+	var settled []*doubt
 	c.mu.Lock()
-	doubts := c.doubts
-	c.doubts = nil
+	rest := c.doubts[:0]
+	for _, d := range c.doubts {
+		if none(d) {
+			settled = append(settled, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	c.doubts = rest
+	if again {
+		if c.looking = len(rest) > 0; c.looking {
+			time.AfterFunc(quietTime, c.look)
+		}
+	}
 	c.mu.Unlock()
-	for _, d := range doubts {
+	for _, d := range settled {
 		d.settle(true)
 	}
 }
 
 // written says that an answer was written. settle is called once, when it is known
-// whether the client has it: it has when it asks for something else, when it closes
+// whether the client has it: it has when it then asks for something else, when it closes
 // the connection after everything has reached it, and when it leaves the connection
 // open for a while after that.
 func (c *connection) written(settle func(delivered bool)) {
 	c.mu.Lock()
 	if !c.ended {
-		c.doubts = append(c.doubts, &doubt{settle: settle})
-		if len(c.doubts) == 1 {
+		until := c.before.Load()
+		c.doubts = append(c.doubts, &doubt{settle: settle, until: until, ahead: until > c.whole.Load()})
+		if !c.looking {
+			c.looking = true
 			time.AfterFunc(quietTime, c.look)
 		}
 		c.mu.Unlock()
@@ -192,26 +233,12 @@ func (c *connection) written(settle func(delivered bool)) {
 // look settles the doubts of a connection that stays open.
 func (c *connection) look() {
 	all := c.received()
-	var settled []*doubt
-	c.mu.Lock()
-	rest := c.doubts[:0]
-	for _, d := range c.doubts {
+	c.settle(true, func(d *doubt) bool {
 		if d.quiet++; !all {
 			d.quiet = 0
 		}
-		if d.quiet >= quietLooks {
-			settled = append(settled, d)
-		} else {
-			rest = append(rest, d)
-		}
-	}
-	if c.doubts = rest; len(rest) > 0 {
-		time.AfterFunc(quietTime, c.look)
-	}
-	c.mu.Unlock()
-	for _, d := range settled {
-		d.settle(true)
-	}
+		return d.quiet >= quietLooks
+	})
 }
 
 type connectionKey struct{}

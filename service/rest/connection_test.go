@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // TestNothingIsReadAfterAGap: bytes for which there was no room are missing. What follows is
@@ -29,5 +31,75 @@ func TestNothingIsReadAfterAGap(t *testing.T) {
 	all.Add(-allHeads)
 	if n, err := c.Read(piece); n != 0 || !errors.Is(err, errHeads) {
 		t.Errorf("after the gap: %d, %v", n, err)
+	}
+}
+
+// TestLooksAreApart: however many answers were on a connection before, it is quiet only
+// when two looks with a pause between them say so.
+func TestLooksAreApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		c := &connection{Conn: there}
+		defer c.Close()
+		for range 50 {
+			c.written(func(bool) {})
+			time.Sleep(quietTime / 20)
+			c.read.Add(1) // the next request
+			c.next()
+		}
+		var took time.Duration
+		wrote := time.Now()
+		c.written(func(bool) { took = time.Since(wrote) })
+		time.Sleep(10 * quietTime)
+		if took < quietTime || took > 2*quietTime {
+			t.Errorf("quiet after %v", took)
+		}
+	})
+}
+
+// TestAheadOfTheAnswer: what was sent before the answer does not say that the client has it.
+func TestAheadOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before, after int
+		has           bool
+	}{
+		"after the answer":             {0, 1, true},
+		"before the answer":            {1, 0, false},
+		"with the request":             {0, 0, false},
+		"begun before, ended after it": {1, 9, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			defer here.Close()
+			c := &connection{Conn: there}
+			defer c.Close()
+			read := func(n int) {
+				if n == 0 {
+					return // a pipe would wait
+				}
+				go func() { _, _ = here.Write(make([]byte, n)) }()
+				if _, err := io.ReadFull(c, make([]byte, n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			read(100)
+			c.asked()
+			read(test.before)
+			go func() { _, _ = io.ReadFull(here, make([]byte, 20)) }()
+			if _, err := c.Write(make([]byte, 20)); err != nil {
+				t.Fatal(err)
+			}
+			settled := false
+			c.written(func(bool) { settled = true })
+			read(test.after)
+			c.next()
+			if settled != test.has {
+				t.Errorf("%s: it has the answer: %v", name, settled)
+			}
+			time.Sleep(time.Second) // no look is left
+		})
 	}
 }

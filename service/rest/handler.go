@@ -223,6 +223,9 @@ func (h *Handler) serve(q *request) *fault.Error {
 	if f != nil {
 		return f
 	}
+	if c := connectionOf(r.Context()); c != nil {
+		c.asked()
+	}
 	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner, Name: name}
 	ask, err := question(caller, route, t.query, body, ownKey)
 	if err != nil {

@@ -1,0 +1,56 @@
+package rest_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox"
+)
+
+// TestARequestThatWasSentBeforeTheAnswerSaysNothingOfIt: a client may have sent its next
+// request together with a write, and have left since. That one says nothing of whether the
+// client has the write's answer: asked again, the write is not executed a second time.
+func TestARequestThatWasSentBeforeTheAnswerSaysNothingOfIt(t *testing.T) {
+	t.Parallel()
+	here, on := make(chan struct{}), make(chan struct{})
+	read := make(chan struct{})
+	posts := 0
+	f := newFace(t, setup{sandbox: sandbox.Options{LimitsOff: true}, around: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method == http.MethodGet:
+				close(read)
+			case posts == 0:
+				posts++
+				close(here)
+				<-on
+			}
+			next.ServeHTTP(w, r)
+		})
+	}})
+	const body = `{"name":"once","productTypes":["appliance"]}`
+	c := f.dial(t)
+	if _, err := c.Write(f.post(body, "")); err != nil {
+		t.Fatal(err)
+	}
+	<-here
+	if _, err := io.WriteString(c, "GET /api/v1/organizations HTTP/1.1\r\nHost: broker\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(on)
+	select {
+	case <-read:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the second request was not read")
+	}
+	f.requests()
+	resp, text := f.ask(t, "POST", "/api/v1/organizations/"+f.sandbox.OrganizationID(0)+"/networks", body)
+	if resp.StatusCode != http.StatusCreated || len(f.requests()) != 0 {
+		t.Errorf("%d %s, and the write was executed twice", resp.StatusCode, text)
+	}
+}
