@@ -118,8 +118,7 @@ func (p *Permit) serve(op *apiv1.Operation, query string, body []byte) {
 		return
 	}
 	for _, t := range all {
-		const longestID = 64
-		if t.kind == apiv1.NamedOwner_KIND_ORGANIZATION && len(t.id) <= longestID && contract.OwnerID(apiv1.Scope_SCOPE_ORGANIZATION, t.id) == nil &&
+		if t.kind == apiv1.NamedOwner_KIND_ORGANIZATION && contract.OwnerID(apiv1.Scope_SCOPE_ORGANIZATION, t.id) == nil &&
 			len(p.organizations) < mostNamed && !slices.Contains(p.organizations, t.id) {
 			p.organizations = append(p.organizations, t.id)
 		}

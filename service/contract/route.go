@@ -157,11 +157,15 @@ func (c *Contract) spelled(first string) error {
 	return nil
 }
 
+// longestID bounds an id, in bytes: the vendor's have up to 20.
+const longestID = 64
+
 // OwnerID says why a text cannot be the id of what a scope names, for a caller to
 // read; nil when it can. An id is made of letters, digits, dashes and underscores.
 // An organization's that begins with a digit is a number without zeros in front:
 // a reader that takes "01" or "1x" for 1 would find another organization than the
-// one that rules and budgets are about.
+// one that rules and budgets are about. What is longer than longestID is no id: it would
+// stand in budgets, in labels of metrics and on the page.
 func OwnerID(scope apiv1.Scope, id string) error {
 	digits := 0
 	for i := range len(id) {
@@ -173,8 +177,11 @@ func OwnerID(scope apiv1.Scope, id string) error {
 			return fmt.Errorf("%.80q is not the id of an organization, a network or a device", id)
 		}
 	}
-	if id == "" {
+	switch {
+	case id == "":
 		return errors.New("the id of an organization, a network or a device is empty")
+	case len(id) > longestID:
+		return fmt.Errorf("%.80q is longer than the id of an organization, a network or a device", id)
 	}
 	if scope == apiv1.Scope_SCOPE_ORGANIZATION && id[0] >= '0' && id[0] <= '9' && (digits < len(id) || id[0] == '0' && digits > 1) {
 		return fmt.Errorf("%.80q is not an organization's id", id)

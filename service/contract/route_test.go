@@ -91,6 +91,7 @@ func TestPathsThatTheContractDoesNotKnow(t *testing.T) {
 		"/Organizations/1", "/ORGANIZATIONS", "/%4frganizations/1", "/Networks/N_1", "/dEvices/Q2", "/Administered/identities/me",
 		"/api/v1/organizations", "/api", "/organizations/01/networks", "/organizations/1x/networks", "/organizations/+1/networks", "/organizations/1.0/networks",
 		"/organizations/1,2/networks", "/networks/N_1.5/clients", "/networks/N_1:2", "/devices/Q2@x", "/organizations/1.json", "/organizations/1/networks.json",
+		"/organizations/" + strings.Repeat("9", 65) + "/networks", "/networks/N_" + strings.Repeat("9", 63), "/devices/" + strings.Repeat("Q", 9000),
 	} {
 		if r, err := c.Route("GET", path); err == nil {
 			t.Errorf("%s is %+v", path, r)
