@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -153,6 +154,39 @@ FILE:3: budget.share: minimum: got 0, want 0.01 (share: of rate that is the brok
 	}
 	if t.Failed() {
 		t.Log(got)
+	}
+}
+
+// TestMisplacedSecretsAreNotTold: what is wrong with a configuration is told without the key,
+// the token or the password that stands in the wrong place.
+func TestMisplacedSecretsAreNotTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const key, password = "0123456789abcdef0123456789ABCDEF01234567", "hunter2"
+	tokens := filepath.Join(dir, "tokens")
+	if err := os.WriteFile(tokens, []byte(key+": exporter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range []string{
+		`upstream: "https://me:hunter2 x@host/api/v1"`, `upstream: "https://me:hunter2%zz@host/api/v1"`, `upstream: "https://me:hun/hunter2@ho st/api/v1"`,
+		`upstream: "ftp://me:hunter2@host"`, `upstream: "me:hunter2@host"`, `upstream: "https://:hunter2@host/api/v1"`,
+		`store: {addresses: ["redis://:hunter2@h:6379"], replicas: 1}`, `store: {addresses: ["me:hunter2@h:6379"], replicas: 1}`,
+		`credentials: {keys: [{name: a, file: "Bearer ` + key + `"}]}`, `credentials: {keys: [{` + key + `: a}]}`, `credentials: {keys: [` + key + `]}`, `credentials: ` + key,
+		key + `: a`, `listen: ` + key, `audit: {to: /none/` + key + `}`,
+		`identity: {static_tokens: {file: ` + key + `}}`, `identity: {static_tokens: {file: ` + tokens + `}}`, `operators_file: ` + tokens,
+		`identity: {token: {issuer: a, audiences: [b], keys_url: "https://me:hunter2@host/keys"}}`, `tls: {certificate_file: ` + key + `, key_file: b}`,
+	} {
+		file := filepath.Join(dir, strconv.Itoa(i)+".yaml")
+		if !strings.Contains(text, "upstream") && !strings.Contains(text, "credentials") {
+			text += "\nsandbox: true"
+		}
+		if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := do(t.Context(), func() {}, []string{"-check", "-config", file}, new(bytes.Buffer), new(bytes.Buffer))
+		if err == nil || strings.Contains(err.Error(), key) || strings.Contains(err.Error(), password) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

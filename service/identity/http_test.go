@@ -142,6 +142,7 @@ func TestFilesOfTokensThatAreWrong(t *testing.T) {
 		{"a: " + sum[1:], "not a SHA-256"},
 		{"a: " + strings.Repeat("0a", 20), "not a SHA-256"},
 		{"a b: " + sum, "no name for a token"},
+		{strings.Repeat("0a", 20) + ": a", "a token stands in the place of a name"},
 		{"..: " + sum, "no name for a token"},
 		{"a: " + sum + "\nb: " + strings.ToUpper(sum), "the same token"},
 		{"a: " + sum + "\n---\nb: " + sum, "more than one document"},
@@ -150,6 +151,9 @@ func TestFilesOfTokensThatAreWrong(t *testing.T) {
 		err := s.load([][]byte{[]byte(test.text)})
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q: %v, want an error that says %q", test.text, err, test.says)
+		}
+		if err != nil && strings.Contains(err.Error(), strings.Repeat("0a", 20)) {
+			t.Errorf("%q: %v tells what may be a token", test.text, err)
 		}
 	}
 	if _, _, err := NewToken("a/b"); err == nil {

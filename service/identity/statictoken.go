@@ -45,6 +45,8 @@ func (s *staticTokens) load(contents [][]byte) error {
 	for name, text := range file {
 		sum, err := hex.DecodeString(strings.TrimSpace(text))
 		switch {
+		case isToken(name):
+			return errors.New("a token stands in the place of a name: write the name in front, and the SHA-256 of the token behind it")
 		case !staticName(name):
 			return fmt.Errorf("%q is no name for a token: letters, digits, dots, dashes and underscores, 64 at the most", clip(name))
 		case err != nil || len(sum) != sha256.Size:
@@ -79,7 +81,7 @@ func (s *staticTokens) name(token string) (string, bool) {
 // NewToken makes a token, and the line for the file of tokens. A token has the
 // form of a Dashboard key, 40 characters of hex, because some clients check it.
 func NewToken(name string) (token, line string, err error) {
-	if !staticName(name) {
+	if !staticName(name) || isToken(name) {
 		return "", "", fmt.Errorf("%q is no name for a token: letters, digits, dots, dashes and underscores, 64 at the most", clip(name))
 	}
 	random := make([]byte, 20)
@@ -100,6 +102,13 @@ func staticName(name string) bool {
 		}
 	}
 	return name != "" && name != "." && name != ".." && len(name) <= 64
+}
+
+// isToken tells what has the form of a token, 40 hexadecimal digits, and so is no name:
+// names are told in errors, logs and rules.
+func isToken(name string) bool {
+	_, err := hex.DecodeString(name)
+	return err == nil && len(name) == 40
 }
 
 // ownName tells the names that only sources of the REST face give out.

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,12 +33,18 @@ func (p Problem) String() string {
 		}
 		b.WriteString(": ")
 	}
+	text := strings.Join(strings.Fields(p.Text), " ")
 	if p.Key != "" {
-		b.WriteString(p.Key + ": ")
+		text = p.Key + ": " + text
 	}
-	b.WriteString(strings.Join(strings.Fields(p.Text), " "))
+	b.WriteString(misplaced.ReplaceAllString(text, "[redacted]"))
 	return b.String()
 }
+
+// misplaced are secrets that stand where none belongs, and would be told with what is wrong
+// there: a key or a token, which is 40 hexadecimal digits, and who logs in with which
+// password, in front of a host.
+var misplaced = regexp.MustCompile(`\b[0-9A-Fa-f]{40}\b|[^/@"'\s:]*:[^@"'\s][^@"']*@`)
 
 // Problems are all that is wrong, by line.
 type Problems []Problem
