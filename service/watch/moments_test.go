@@ -146,3 +146,128 @@ func TestWhoIsHeldHoldsNobodyElse(t *testing.T) {
 		}
 	})
 }
+
+// A slowGate takes its time for one replica alone, which reads at the beginning.
+type slowGate struct {
+	gate
+	delay *atomic.Int64
+}
+
+func (g slowGate) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
+	a := g.gate.Attempt(ctx, r)
+	select {
+	case <-time.After(time.Duration(g.delay.Load())):
+	case <-ctx.Done():
+		a.Outcome, a.Status, a.Err = fault.Left, 0, ctx.Err()
+	}
+	return a
+}
+
+// A link is a store as one replica reaches it.
+type link struct {
+	*memory
+	cut atomic.Bool
+}
+
+func (l *link) Get(ctx context.Context, key string) ([]byte, error) {
+	if l.cut.Load() {
+		return nil, errGone
+	}
+	return l.memory.Get(ctx, key)
+}
+
+func (l *link) Set(ctx context.Context, key string, value []byte, expiry time.Duration) error {
+	if l.cut.Load() {
+		return errGone
+	}
+	return l.memory.Set(ctx, key, value, expiry)
+}
+
+func (l *link) SetNew(ctx context.Context, key string, value []byte, expiry time.Duration) (bool, error) {
+	if l.cut.Load() {
+		return false, errGone
+	}
+	return l.memory.SetNew(ctx, key, value, expiry)
+}
+
+// TestAReadingThatComesLate: a replica whose claim has run out while it read does not put
+// what it has in the place of a newer reading, and takes that over.
+func TestAReadingThatComesLate(t *testing.T) {
+	d := &fakeDashboard{}
+	d.set(fleet(3, "a")...)
+	store := new(memory)
+	bubble(t, d, nil, 0, func(t *testing.T, _ []*replica) {
+		var delay atomic.Int64
+		way, other := &link{memory: store}, &link{memory: store}
+		one := newReplicaAt(t, slowGate{gate{d, "0"}, &delay}, way, nil)
+		defer one.close()
+		first := follow(t, one, watching("c", age))
+		pass(t, age/2)
+		two := newReplica(t, d, "1", other)
+		defer two.close()
+		follow(t, two, watching("c", age))
+		delay.Store(int64(age * 3 / 2))
+		pass(t, age*45/100)
+		other.cut.Store(true)
+		pass(t, age/10) // one reads
+		other.cut.Store(false)
+		pass(t, age/20)
+		way.cut.Store(true)
+		d.set(fleet(3, "b")...)
+		pass(t, age*5/4) // two reads
+		way.cut.Store(false)
+		polls := len(d.polls())
+		pass(t, age/2) // one comes to its end
+		three := newReplica(t, d, "2", store)
+		defer three.close()
+		third := follow(t, three, watching("c", age))
+		pass(t, time.Second)
+		want := strings.Join(fleet(3, "b"), ",")
+		if first.has() != want || third.has() != want || len(d.polls()) != polls {
+			t.Errorf("one has %s, who comes then %q, after %d more polls", first.has(), third.has(), len(d.polls())-polls)
+		}
+		for _, p := range one.pollers { // the same for what it failed to read
+			p.complain(t.Context(), &fault.Error{Kind: fault.Unreachable}, age)
+			newest := p.latest.asked
+			p.latest.asked = newest.Add(-age)
+			p.complain(t.Context(), &fault.Error{Kind: fault.Unreachable}, age)
+			if h, err := readHead(t.Context(), p.shared, p.id); err != nil || !h.Asked.Equal(newest) || h.Trouble == nil {
+				t.Errorf("the reading of %v is said to be the newest, that of %v is: %+v, %v", p.latest.asked, newest, h, err)
+			}
+		}
+	})
+}
+
+// TestTheLastWatcherLeavesInTheMiddle of a poll: those at other replicas do not wait for it.
+func TestTheLastWatcherLeavesInTheMiddle(t *testing.T) {
+	d := &fakeDashboard{delay: 2 * time.Second}
+	d.set(fleet(3, "a")...)
+	bubble(t, d, new(memory), 2, func(t *testing.T, all []*replica) {
+		var watchers [2]*Watcher
+		for i := range watchers {
+			var err error
+			if watchers[i], err = all[i].Open(t.Context(), watching("c", age)); err != nil {
+				t.Fatal(err)
+			}
+			pass(t, age*3/10)
+		}
+		pass(t, age/2) // one of them reads
+		d.set(fleet(3, "b")...)
+		d.mu.Lock()
+		reads := int(d.by[len(d.by)-1][0] - '0')
+		d.mu.Unlock()
+		watchers[reads].Close()
+		stays := watchers[1-reads]
+		defer stays.Close()
+		pass(t, 3*time.Second)
+		u, err := stays.Next(t.Context())
+		if err != nil || len(d.polls()) != 3 {
+			t.Fatalf("%v, after %d polls", err, len(d.polls()))
+		}
+		has := make(map[string]string)
+		mirror(t, has, u, 1<<20)
+		if has["Q1"] != device(1, "b") {
+			t.Errorf("it has %v", has)
+		}
+	})
+}

@@ -79,9 +79,12 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 	done := p.renew(ctx, claim, life)
 	wait := p.poll(ctx, call, age)
 	done()
-	if ctx.Err() == nil { // the next poll is due for all when it is for this replica
-		_ = store.Set(ctx, claim, []byte("1"), max(wait, time.Millisecond))
+	// The next poll is due for all when it is for this replica, and at once where nobody
+	// watches here any more.
+	if ctx.Err() != nil {
+		wait = 0
 	}
+	_ = store.Set(context.WithoutCancel(ctx), claim, []byte("1"), max(wait, time.Millisecond))
 	return wait, true
 }
 
@@ -161,8 +164,18 @@ func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen tim
 	return nil
 }
 
-// complain tells the other replicas that a poll has failed.
+// passed tells whether another replica has made a newer reading than that of a moment.
+func (p *poller) passed(ctx context.Context, asked time.Time) bool {
+	h, err := readHead(ctx, p.shared, p.id)
+	return err == nil && h != nil && h.Asked.After(asked)
+}
+
+// complain tells the other replicas that a poll has failed, if none has made another one
+// meanwhile.
 func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration) {
+	if p.passed(ctx, p.latest.asked) {
+		return
+	}
 	_ = writeHead(ctx, p.shared, p.id, head{
 		Asked: p.latest.asked, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
 		Trouble: &trouble{f.Kind, f.ReasonCode(), f.Detail}, Failed: p.failed,
@@ -188,6 +201,9 @@ func (l *publication) release(ws *Watches) {
 // publish leaves a reading to the other replicas, who wait for it as long as the claim
 // lasts: a hiccup of the store is outlasted. Where it has gone, they poll by themselves.
 func (p *poller) publish(ctx context.Context, r reading, pages []page, age time.Duration) {
+	if time.Since(r.asked) > min(age, underWay)/2 && p.passed(ctx, r.asked) {
+		return // the claim has run out meanwhile, and what is in the store is newer
+	}
 	for range 3 {
 		if p.leave(ctx, r, pages, age) == nil || p.alone {
 			return
