@@ -22,8 +22,13 @@ import (
 	"github.com/merakibroker/merakibroker/service/identity"
 )
 
-// maxRequestHeaders bounds how long the headers of a request may take to arrive.
-const maxRequestHeaders = 10 * time.Second
+const (
+	// maxRequestHeaders bounds how long the headers of a request may take to arrive.
+	maxRequestHeaders = 10 * time.Second
+	// maxIdle bounds how long a connection is kept on which nothing is asked: there is
+	// room for few, and probes need some.
+	maxIdle = 2 * time.Minute
+)
 
 // A Config is what a Server is made of. All of it but Ready is required.
 type Config struct {
@@ -92,7 +97,7 @@ func New(c Config) *Server {
 			}
 			mux.ServeHTTP(w, r)
 		}),
-		Protocols: &protocols, ReadHeaderTimeout: maxRequestHeaders,
+		Protocols: &protocols, ReadHeaderTimeout: maxRequestHeaders, IdleTimeout: maxIdle,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
 	return s

@@ -1,12 +1,17 @@
 package admin
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -76,4 +81,47 @@ func TestOtherSitesReadNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// one is a listener in memory that has one connection.
+type one chan net.Conn
+
+func (o one) Accept() (net.Conn, error) {
+	if c, ok := <-o; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (o one) Close() error   { return nil }
+func (o one) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// TestIdleConnectionsEnd: the port has few connections, and who asks nothing for minutes
+// keeps none of them.
+func TestIdleConnectionsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		s := New(Config{Metrics: ok, Health: health.NewServer(), Register: func(grpc.ServiceRegistrar) {}, Log: slog.New(slog.DiscardHandler)})
+		here, there := net.Pipe()
+		l := make(one, 1)
+		l <- there
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.Serve(l) }()
+		go func() { _, _ = io.WriteString(here, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") }()
+		from := bufio.NewReader(here)
+		resp, err := http.ReadResponse(from, nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		if err := here.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("after an hour without a request: %v", err)
+		}
+		close(l)
+		s.Close()
+		<-done
+		_ = here.Close()
+	})
 }
