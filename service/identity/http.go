@@ -41,8 +41,8 @@ func (r *Resolver) ResolveHTTP(req *http.Request, as string) (c Caller, ownKey s
 		switch {
 		case jwt:
 			return Caller{}, "", unknown("the call names a caller twice: by a token and by the path /as/%s", as)
-		case r.as == nil || !r.as.address(p.Addr):
-			return Caller{}, "", unknown("the path /as/%s names a caller, and this address is none whose word counts for that; see identity.path.trusted", as)
+		case r.as == nil || !r.as.peer(p):
+			return Caller{}, "", unknown("the path /as/%s names a caller, and this client is none whose word counts for that; see identity.path.trusted", as)
 		}
 		return Caller{ID: asPrefix + as, Source: Path}, credential, nil
 	}

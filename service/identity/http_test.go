@@ -1,11 +1,14 @@
 package identity
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -110,6 +113,37 @@ func TestWhoCallsOverREST(t *testing.T) {
 		}
 		if strings.Contains(got.ID, key) {
 			t.Errorf("%s: the name holds the key", test.name)
+		}
+	}
+}
+
+// TestPathsOfProxiesWithCertificates: a proxy may name a caller by the path where its
+// certificate says that it is one, wherever it comes from.
+func TestPathsOfProxiesWithCertificates(t *testing.T) {
+	t.Parallel()
+	const gateway = "spiffe://mesh.example/ns/edge/sa/gateway"
+	r := newResolver(t, Config{Path: &ProxyConfig{Trusted: []string{"spiffe://mesh.example/ns/edge/*"}}}, Wiring{})
+	a := newAuthority(t)
+	_, is := a.issue(time.Now().Add(time.Hour), gateway)
+	_, other := a.issue(time.Now().Add(time.Hour), orders)
+	for _, test := range []struct {
+		name    string
+		shown   []*x509.Certificate
+		checked bool
+		want    string
+	}{
+		{"the proxy's", []*x509.Certificate{is}, true, "as:exporter"},
+		{"one that nobody has checked", []*x509.Certificate{is}, false, ""},
+		{"another one", []*x509.Certificate{other}, true, ""},
+		{"none", nil, true, ""},
+	} {
+		req := httptest.NewRequest(http.MethodGet, "/api/v1/organizations", nil)
+		req.TLS = &tls.ConnectionState{PeerCertificates: test.shown}
+		if test.checked && test.shown != nil {
+			req.TLS.VerifiedChains = [][]*x509.Certificate{test.shown}
+		}
+		if c, _, err := r.ResolveHTTP(req, "exporter"); c.ID != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %v, %v", test.name, c, err)
 		}
 	}
 }

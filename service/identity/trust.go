@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/peer"
+
 	"github.com/merakibroker/merakibroker/service/setting"
 )
 
@@ -73,14 +75,17 @@ func Proxies(key string, c ProxyConfig) (func(*http.Request) bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(r *http.Request) bool {
-		p := peerOf(r)
-		if t.address(p.Addr) {
-			return true
-		}
-		id, err := peerID(p, time.Now())
-		return err == nil && t.ids.Match(id)
-	}, nil
+	return func(r *http.Request) bool { return t.peer(peerOf(r)) }, nil
+}
+
+// peer reports whether a peer is trusted, for where it is or for the SPIFFE id of its
+// client certificate.
+func (t *trust) peer(p *peer.Peer) bool {
+	if t.address(p.Addr) {
+		return true
+	}
+	id, err := peerID(p, time.Now())
+	return err == nil && t.ids.Match(id)
 }
 
 // address reports whether the peer at a is trusted for where it is.
