@@ -109,8 +109,12 @@ func (f *flight) fly() (how ending, messages []string, err error) {
 	if err := f.follow(); err != nil {
 		return pending, nil, err
 	}
-	if f.document.Status.Failed {
-		return failed, f.document.Status.Errors, nil
+	switch status := &f.document.Status; {
+	case status.Failed && len(status.CreatedResources) > 0:
+		return unknown, nil, &fault.Error{Kind: fault.OutcomeUnknown, Messages: status.Errors,
+			Detail: "the action batch that carried the write failed, and the Dashboard says what it has created all the same: the write may have been executed or not; read the resource before repeating it"}
+	case status.Failed:
+		return failed, status.Errors, nil
 	}
 	return done, nil, nil
 }
@@ -213,9 +217,9 @@ func (f *flight) post() (ending, []string, error) {
 			return refused, nil, g
 		}
 		tried++
-		switch found, err := f.find(); {
-		case err != nil:
-			return f.unsure(err)
+		switch found, g := f.find(); {
+		case g != nil:
+			return f.unsure(g)
 		case found:
 			return "", nil, nil
 		}
@@ -238,9 +242,9 @@ func mayBeMade(g *fault.Error) bool {
 	return false
 }
 
-// find looks for the batch that a POST may have made, by the value of its actions. An
-// error says that it cannot be known.
-func (f *flight) find() (bool, error) {
+// find looks for the batch that a POST may have made, by the value of its actions. A
+// fault says that it cannot be known.
+func (f *flight) find() (bool, *fault.Error) {
 	life := f.list.of.life
 	var whose error // nil where it is known whose the batches are
 	for look := range 2 {
@@ -255,7 +259,7 @@ func (f *flight) find() (bool, error) {
 			return err == nil
 		})
 		if g != nil {
-			return false, f.lost(g)
+			return false, g
 		}
 		for i := len(rows) - 1; i >= 0; i-- {
 			d, ok := readDocument(rows[i])
@@ -271,7 +275,7 @@ func (f *flight) find() (bool, error) {
 		}
 	}
 	if whose != nil {
-		return false, f.lost(&fault.Error{Detail: "there is an action batch of the same writes, and the store does not say whose it is: " + whose.Error()})
+		return false, &fault.Error{Detail: "there is an action batch of the same writes, and the store does not say whose it is: " + whose.Error()}
 	}
 	return false, nil
 }
@@ -332,7 +336,9 @@ func (f *flight) confirm() (ending, []string, error) {
 			return pending, nil, noStore(nil)
 		}
 		if f.unsent.Err() != nil {
-			f.delete()
+			if !f.delete() && f.list.journal != nil {
+				return pending, nil, fault.Stopping("") // the next replica finds it, and confirms it
+			}
 			return unsent, nil, nil
 		}
 		answer, g := f.do(life, f.list.of.confirm, f.path(f.document.ID), body)
@@ -343,6 +349,8 @@ func (f *flight) confirm() (ending, []string, error) {
 			if f.delete() {
 				return refused, g.Messages, g
 			}
+		case g.Kind == fault.Draining && f.list.journal != nil:
+			return pending, nil, g
 		case g.Kind == fault.Draining:
 			return dropped, nil, g
 		case g.Kind == fault.BudgetExhausted: // held, or too busy: nothing is wrong
@@ -359,7 +367,7 @@ func (f *flight) confirm() (ending, []string, error) {
 		}
 		// Whether it has begun is what the batch itself says.
 		if g := f.ask(f.list.of.read, f.path(f.document.ID), f.see); g != nil {
-			return f.unsure(f.lost(g))
+			return f.unsure(g)
 		}
 		if f.document.Confirmed {
 			return "", nil, nil
@@ -371,7 +379,9 @@ func (f *flight) confirm() (ending, []string, error) {
 		if g == nil && f.document.Confirmed {
 			return "", nil, nil
 		}
-		gone = g != nil && g.Kind == fault.NotFound
+		if gone = g != nil && g.Kind == fault.NotFound; g != nil && !gone {
+			return f.unsure(g)
+		}
 	}
 	if gone {
 		return dropped, nil, &fault.Error{Kind: fault.Unreachable, Detail: "the action batch that carries the write could not be confirmed; nothing was done"}

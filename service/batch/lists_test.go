@@ -289,3 +289,29 @@ func TestKeptListsAreBounded(t *testing.T) {
 		apply(t, b, t.Context(), Request{Caller: "a", Name: "second", Writes: portWrites("1", 30, nil)})
 	})
 }
+
+// TestABatchThatFailsInPart is none that has done nothing: what it created is not created
+// again, and the outcome of its writes is said to be unknown.
+func TestABatchThatFailsInPart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		d.partial = true
+		b := build(t, d, 3)
+		defer b.Close()
+		r := Request{Writes: mixed()[120:160]} // one of them is wrong
+		for id, x := range apply(t, b, t.Context(), r) {
+			if f := fault.As(x.Err); x.State != Failed || f.Kind != fault.OutcomeUnknown || x.Batch == "" || len(f.Messages) == 0 {
+				t.Errorf("%s: %+v", id, x)
+			}
+		}
+		if d.created == 0 {
+			t.Error("nothing was created")
+		}
+		for path, n := range d.executed {
+			if n != 1 {
+				t.Errorf("%s was made %d times", path, n)
+			}
+		}
+	})
+}

@@ -38,6 +38,8 @@ type fakeDashboard struct {
 	latency, takes time.Duration
 	// atPost refuses what is wrong when it is posted; unnamed does not say which it was.
 	atPost, unnamed bool
+	// partial makes a batch that fails keep what it had done before.
+	partial bool
 	// fate is asked about each call, with how many of its kind came before: whether it is
 	// executed, and the fault that its caller sees.
 	fate func(operation string, n int) (executed bool, f *fault.Error)
@@ -219,23 +221,27 @@ func (d *fakeDashboard) settle() {
 		}
 		b.over = true
 		d.under--
+		makes := b.actions
 		if at := slices.IndexFunc(b.actions, func(a Action) bool { return strings.Contains(string(a.Body), "wrong") }); at >= 0 {
 			text := "Vlan is invalid"
 			if a := b.actions[at]; !d.unnamed {
 				text = "Error occurred while executing " + a.Operation + " " + a.Resource + " with " + string(a.Body) + ": " + text
 			}
 			b.status["failed"], b.status["errors"] = true, []string{text}
-			continue
+			if !d.partial {
+				continue
+			}
+			makes = makes[:at]
 		}
 		var made []any
-		for _, a := range b.actions {
+		for _, a := range makes {
 			out := d.write(a)
 			if a.Operation == actionCreate {
 				id := idIn(out)
 				made = append(made, map[string]any{"id": id, "uri": a.Resource + "/" + id})
 			}
 		}
-		b.status["completed"], b.status["createdResources"] = true, made
+		b.status["completed"], b.status["createdResources"] = b.status["failed"] == false, made
 	}
 }
 

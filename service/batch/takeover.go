@@ -227,10 +227,10 @@ func (f *flight) reopen() (ending, []string, error) {
 		return "", nil, nil
 	}
 	if id == "" || f.creates {
-		found, err := f.find()
+		found, g := f.find()
 		switch {
-		case err != nil:
-			return f.unsure(err)
+		case g != nil:
+			return f.unsure(g)
 		case found:
 			f.open = false
 			return "", nil, nil
@@ -247,21 +247,21 @@ func (f *flight) reopen() (ending, []string, error) {
 			return "", nil, nil
 		}
 		if g.Kind != fault.NotFound || !f.creates {
-			return f.unsure(f.lost(g))
+			return f.unsure(g)
 		}
 	}
 	f.document, f.open = document{}, false
 	return f.post()
 }
 
-// unsure is how a batch ends of which it cannot be found out what became of it. A named
-// list asks on later, where it is only this process that ends.
-func (f *flight) unsure(err error) (ending, []string, error) {
-	if l := f.list; l.lost() || l.journal != nil && l.of.life.Err() != nil {
+// unsure is how a batch ends of which it cannot be found out what became of it: g says
+// why. A named list asks on later, where it is only this process that ends.
+func (f *flight) unsure(g *fault.Error) (ending, []string, error) {
+	if l := f.list; l.lost() || l.journal != nil && (g.Kind == fault.Draining || l.of.life.Err() != nil) {
 		f.open = true
-		return pending, nil, err
+		return pending, nil, f.lost(g)
 	}
-	return unknown, nil, err
+	return unknown, nil, f.lost(g)
 }
 
 // mostEqual is how many units a batch has, at the most, that an older batch of the same
