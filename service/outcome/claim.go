@@ -77,9 +77,13 @@ func (k *Keeper) claim(ctx context.Context, e *entry, key, holder string) (there
 	if err := k.config.Shared.Hold(ctx, holder, holdFor); err != nil {
 		return nil, false, err
 	}
-	r := record{State: statePending, Content: hex.EncodeToString(e.content[:]), Holder: holder}
-	there, err = k.config.Shared.Begin(ctx, key, r.text(), k.life(&e.write))
+	there, err = k.config.Shared.Begin(ctx, key, e.pending(holder), k.life(&e.write))
 	return there, err != nil && !errors.Is(err, ErrFull), err
+}
+
+// pending is the record of a write that a holder makes.
+func (e *entry) pending(holder string) []byte {
+	return record{State: statePending, Content: hex.EncodeToString(e.content[:]), Holder: holder}.text()
 }
 
 // claimed notes where the store keeps an entry, or may do so, and by whose word.
@@ -94,10 +98,13 @@ func (k *Keeper) claimed(e *entry, key, holder string, unheard bool) {
 
 // makeHeld makes a write that this replica has claimed.
 func (k *Keeper) makeHeld(ctx context.Context, e *entry, how Maker) (answer *broker.Answer, err error) {
-	release := k.hold(e.holder)
+	release := k.hold(e)
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, crashed(&e.write, p)
+		}
+		if retryable(err) && e.revoked.Load() {
+			err = noStore(&e.write, err)
 		}
 		// The caller does not wait until the store has the outcome; Close does.
 		k.later(func() {
@@ -110,7 +117,7 @@ func (k *Keeper) makeHeld(ctx context.Context, e *entry, how Maker) (answer *bro
 
 // hold renews the word that this replica is alive until release is called. It needs no
 // room in the store for that.
-func (k *Keeper) hold(holder string) (release func()) {
+func (k *Keeper) hold(e *entry) (release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -120,7 +127,7 @@ func (k *Keeper) hold(holder string) (release func()) {
 		for {
 			select {
 			case <-tick.C:
-				k.renew(ctx, holder)
+				k.renew(ctx, e)
 			case <-ctx.Done():
 				return
 			}
@@ -129,15 +136,35 @@ func (k *Keeper) hold(holder string) (release func()) {
 	return func() { cancel(); <-done }
 }
 
-// renew says that this replica is still alive, and gives its word anew where the store has
-// it no more. Where an error is said, the next one may succeed.
-func (k *Keeper) renew(ctx context.Context, holder string) {
-	if k.config.Shared.Renew(ctx, holder, holdFor) != nil {
+// renew says that this replica is still alive. Where the store has its word no more, it is
+// given anew, and so is a claim of a name; when another replica has taken the outcome for
+// unknown meanwhile, or has begun a write of its own, nothing is sent here that has not
+// been. Where an error is said, the next one may succeed.
+func (k *Keeper) renew(ctx context.Context, e *entry) {
+	if k.config.Shared.Renew(ctx, e.holder, holdFor) != nil {
 		return
 	}
-	if held, err := k.config.Shared.Held(ctx, holder); err == nil && !held {
-		_ = k.config.Shared.Hold(ctx, holder, holdFor)
+	if held, err := k.config.Shared.Held(ctx, e.holder); err != nil || held || k.config.Shared.Hold(ctx, e.holder, holdFor) != nil {
+		return
 	}
+	select {
+	case <-e.done: // there is nothing to be claimed any more
+		return
+	default:
+	}
+	read := k.config.Shared.Read
+	if e.write.Name != "" {
+		read = func(ctx context.Context, key string) ([]byte, error) {
+			return k.config.Shared.Begin(ctx, key, e.pending(e.holder), k.life(&e.write))
+		}
+	}
+	there, err := read(ctx, e.sharedKey)
+	var r record
+	if err != nil || there == nil || json.Unmarshal(there, &r) == nil && r.Holder == e.holder && r.State != stateUnknown {
+		return
+	}
+	e.revoked.Store(true)
+	e.cancel() // what has been sent is finished
 }
 
 // retract removes the record of a claim of which nobody knows whether it was made:

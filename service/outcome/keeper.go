@@ -6,6 +6,7 @@ package outcome
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -94,6 +95,8 @@ type entry struct {
 	sharedKey, holder                      string
 	published, follows, delivered, unheard bool
 	late                                   time.Time
+	// revoked: nothing is to be sent any more.
+	revoked atomic.Bool
 
 	done    chan struct{} // closed with the next two set
 	answer  *broker.Answer

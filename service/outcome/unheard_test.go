@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // What the store has done, and nobody has heard of; and what it has lost.
@@ -68,9 +70,9 @@ func TestAWordIsGivenAgain(t *testing.T) {
 		})
 		synctest.Wait() // it has begun
 		store.lose(true)
-		time.Sleep(holdFor + renewEvery)
+		time.Sleep(holdFor + time.Second)
 		store.lose(false)
-		time.Sleep(renewEvery)
+		time.Sleep(renewEvery + time.Second)
 		if r, f := do(t, two, d, named("one", `{}`), 2*time.Minute); f != nil || !r.Again {
 			t.Errorf("the other replica: %v %+v", f, r)
 		}
@@ -155,4 +157,66 @@ func TestAClaimThatWasLostOnItsWay(t *testing.T) {
 			t.Errorf("%v, executed %d times", f, d.executed.Load())
 		}
 	})
+}
+
+// TestWhatIsSaidToBeUnknownIsNotSentAfterwards: the store was gone for longer than a word
+// lasts, and another replica was faster than the one that makes the write, which waits for
+// its slot. Who has been told that the outcome is unknown reads the state back, and makes the
+// write again; it is not made by the first one after that.
+func TestWhatIsSaidToBeUnknownIsNotSentAfterwards(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+		d := &dashboard{takes: time.Minute}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, f := do(t, one, d, named("one", `{}`), 2*time.Minute); f == nil || f.Kind != fault.Unreachable || f.Reason != reasonNoStore {
+				t.Errorf("the first: %v", f)
+			}
+		})
+		synctest.Wait() // it has begun
+		store.lose(true)
+		time.Sleep(holdFor + time.Second)
+		store.lose(false)
+		if _, f := do(t, two, d, named("one", `{}`), time.Second); f == nil || f.Kind != fault.OutcomeUnknown {
+			t.Errorf("the second: %v", f)
+		}
+		time.Sleep(renewEvery + time.Second)
+		if r, f := do(t, two, d, named("one", `{}`), 2*time.Minute); f != nil || r.Again {
+			t.Errorf("and again: %v %+v", f, r)
+		}
+		wg.Wait()
+		if d.executed.Load() != 1 || d.abandoned.Load() != 1 {
+			t.Errorf("executed %d times, given up %d times", d.executed.Load(), d.abandoned.Load())
+		}
+	})
+}
+
+// TestTheStoreComesBackEmptyWhileAWriteIsUnderWay: its name is taken again, and not free for
+// longer than the replica that makes it needs to notice.
+func TestTheStoreComesBackEmptyWhileAWriteIsUnderWay(t *testing.T) {
+	for name, faster := range map[string]bool{"it notices": false, "another write under the name was faster": true} {
+		replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+			d := &dashboard{takes: time.Minute}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if r, f := do(t, one, d, named("one", `{}`), 2*time.Minute); faster != (f != nil) || f == nil && r.Again {
+					t.Errorf("%s: the first: %v", name, f)
+				}
+			})
+			time.Sleep(time.Second)
+			store.mu.Lock()
+			clear(store.records)
+			clear(store.until)
+			store.mu.Unlock()
+			if !faster {
+				time.Sleep(renewEvery + time.Second)
+			}
+			if r, f := do(t, two, d, named("one", `{}`), 2*time.Minute); f != nil || r.Again == faster {
+				t.Errorf("%s: the second: %v %+v", name, f, r)
+			}
+			wg.Wait()
+			if d.executed.Load() != 1 {
+				t.Errorf("%s: executed %d times", name, d.executed.Load())
+			}
+		})
+	}
 }
