@@ -297,7 +297,13 @@ func (r *reader) got() sent {
 // follow opens a watch and reads it until the end.
 func follow(t *testing.T, r *replica, q Request) *reader {
 	t.Helper()
-	w, err := r.Open(t.Context(), q)
+	return followUntil(t, t.Context(), r, q)
+}
+
+// followUntil opens a watch and reads it until ctx ends.
+func followUntil(t *testing.T, ctx context.Context, r *replica, q Request) *reader {
+	t.Helper()
+	w, err := r.Open(ctx, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +312,7 @@ func follow(t *testing.T, r *replica, q Request) *reader {
 		defer close(out.done)
 		defer w.Close()
 		for {
-			u, err := w.Next(t.Context())
+			u, err := w.Next(ctx)
 			if err != nil {
 				out.mu.Lock()
 				out.err = err

@@ -271,3 +271,44 @@ func TestTheLastWatcherLeavesInTheMiddle(t *testing.T) {
 		}
 	})
 }
+
+// A pagedGate takes a time of its own for each page.
+type pagedGate struct {
+	gate
+	takes map[string]time.Duration // by query
+}
+
+func (g pagedGate) Attempt(ctx context.Context, r *dashboard.Request) *dashboard.Result {
+	a := g.gate.Attempt(ctx, r)
+	<-time.After(g.takes[r.Query])
+	return a
+}
+
+// TestReadingsThatOverlap are not one newer than the other: the one that began later may
+// have read the last page earlier. No row goes back.
+func TestReadingsThatOverlap(t *testing.T) {
+	d := &fakeDashboard{perPage: 1}
+	d.set(fleet(2, "a")...)
+	store := new(memory)
+	bubble(t, d, nil, 0, func(t *testing.T, _ []*replica) {
+		way := &link{memory: store}
+		way.cut.Store(true)
+		one := newReplicaAt(t, pagedGate{gate{d, "0"}, map[string]time.Duration{"": 2 * time.Second}}, way, nil)
+		defer one.close()
+		first := follow(t, one, watching("c", age))
+		pass(t, time.Second/2)
+		two := newReplicaAt(t, pagedGate{gate{d, "1"}, map[string]time.Duration{"": time.Second / 2, "after=1": 2 * time.Second}}, store, nil)
+		defer two.close()
+		second := follow(t, two, watching("c", age))
+		pass(t, time.Second)
+		d.set(fleet(2, "b")...)
+		pass(t, 3*time.Second)
+		way.cut.Store(false)
+		pass(t, 2*age)
+		for _, r := range []*reader{first, second} {
+			if got := r.got(); len(got.seen) > 4 || r.has() != strings.Join(fleet(2, "b"), ",") {
+				t.Errorf("it was sent %s", got.seen)
+			}
+		}
+	})
+}

@@ -224,6 +224,7 @@ func (p *poller) read(ctx context.Context, of *broker.Call, age time.Duration) (
 		if len(pages) == 0 || a.Asked.Before(r.asked) {
 			r.asked = a.Asked
 		}
+		r.last = later(r.last, a.Asked)
 		if a.Cache == broker.CacheMiss {
 			r.made += len(a.Attempts)
 		}

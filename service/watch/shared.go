@@ -31,6 +31,8 @@ type Shared interface {
 // A head says what the latest reading was. The pages stand under a key of their own.
 type head struct {
 	Asked time.Time `json:"asked"`
+	// Last is when the last of several pages was asked for.
+	Last time.Time `json:"last,omitzero"`
 	// Age is that by which the replica polls.
 	Age time.Duration `json:"age"`
 	// Digest is that of the pages. It is empty where they are too large for the store:
@@ -119,6 +121,7 @@ func readHead(ctx context.Context, s Shared, id string) (*head, error) {
 	if json.Unmarshal(text, h) != nil || h.Asked.IsZero() || h.Age <= 0 || h.Age > Oldest {
 		return nil, nil // not a head of ours: the next reading replaces it
 	}
+	h.Last = later(h.Asked, h.Last)
 	return h, nil
 }
 

@@ -280,6 +280,8 @@ type reading struct {
 	state *State
 	// asked is when the Dashboard was asked, by the clock of the replica that did.
 	asked time.Time
+	// last is when it was asked for the last of several pages.
+	last time.Time
 	// digest is that of the pages as they came.
 	digest [sha256.Size]byte
 	pages  []place

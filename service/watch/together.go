@@ -41,7 +41,8 @@ func (p *poller) together(ctx context.Context, now time.Time, call *broker.Call,
 		return p.without(now, age)
 	}
 	p.alone = false
-	if h != nil && h.Asked.After(p.latest.asked) {
+	// Of two readings that overlap, neither is newer than the other in all its pages.
+	if h != nil && h.Asked.After(p.latest.last) {
 		p.pace = h.Age
 		old := min(max(now.Sub(h.Asked), 0), Oldest)
 		switch {
@@ -135,7 +136,7 @@ func (p *poller) renew(ctx context.Context, claim string, life time.Duration) (d
 // not answered.
 func (p *poller) adopt(ctx context.Context, h *head, call *broker.Call, seen time.Time) error {
 	r := p.latest
-	r.asked, r.made = h.Asked, 0
+	r.asked, r.last, r.made = h.Asked, h.Last, 0
 	kept := seen.Add(-skew)
 	if r.state != nil && hex.EncodeToString(r.digest[:]) == h.Digest {
 		for _, at := range r.pages {
@@ -177,7 +178,7 @@ func (p *poller) complain(ctx context.Context, f *fault.Error, age time.Duration
 		return
 	}
 	_ = writeHead(ctx, p.shared, p.id, head{
-		Asked: p.latest.asked, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
+		Asked: p.latest.asked, Last: p.latest.last, Age: age, Digest: hex.EncodeToString(p.latest.digest[:]),
 		Trouble: &trouble{f.Kind, f.ReasonCode(), f.Detail}, Failed: p.failed,
 	})
 }
@@ -221,7 +222,7 @@ func (p *poller) publish(ctx context.Context, r reading, pages []page, age time.
 // leave writes a reading into the store.
 func (p *poller) leave(ctx context.Context, r reading, pages []page, age time.Duration) error {
 	store, expiry := p.shared, lasts(age)
-	h := head{Asked: r.asked, Age: age, Digest: hex.EncodeToString(r.digest[:])}
+	h := head{Asked: r.asked, Last: r.last, Age: age, Digest: hex.EncodeToString(r.digest[:])}
 	if now := time.Now(); h.Digest != p.published.digest || p.published.until.Before(now.Add(2*expiry)) {
 		packed, err := pack(pages)
 		if err != nil {
