@@ -41,7 +41,7 @@ func (m *moody) mood(ctx context.Context, write bool, do func() error) error {
 	}
 	err := do()
 	if wrong {
-		time.Sleep(late) // heard late
+		<-time.After(late) // heard late
 	}
 	return err
 }
