@@ -188,7 +188,7 @@ func TestApplyWritesUnderFaults(t *testing.T) {
 	if err := h.sandbox.SetFaults(sandbox.Mix{Share: 0.15, Kinds: sandbox.Alike(sandbox.EveryFault())}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(withOrganization(t.Context(), organization), 50*time.Second)
+	ctx, cancel := context.WithTimeout(withOrganization(t.Context(), organization), 5*time.Minute)
 	defer cancel()
 	out, err := h.applyWrites(t, ctx, &brokerv1.ApplyWritesRequest{Writes: writes})
 	if err != nil || len(out) != len(writes) {

@@ -24,10 +24,10 @@ func TestHoldsAtThreeReplicas(t *testing.T) {
 	if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x := newTrio(t, "}\noperators_file: "+file+"\ndrain: {timeout: 1s")
+	x := newTrio(t, "}\noperators_file: "+file+"\ndrain: {timeout: 1s", 0)
 	held := func(replica, want int) {
 		t.Helper()
-		look, late := time.NewTicker(10*time.Millisecond), time.After(10*time.Second)
+		look, late := time.NewTicker(10*time.Millisecond), time.After(time.Minute)
 		defer look.Stop()
 		for len(x.replicas[replica].operator.List().GetItems()) != want {
 			select {

@@ -45,7 +45,7 @@ func serve(t *testing.T, d *daemon) *grpc.ClientConn {
 // at the others through the store, where it cannot be read.
 func TestOnePollAtThreeReplicas(t *testing.T) {
 	t.Setenv("MERAKID_TEST_OUTCOMES", "0123456789abcdef0123456789abcdef01234567")
-	x := newTrio(t, "")
+	x := newTrio(t, "", slowStore)
 	request, err := anypb.New(&organizationsv1.GetOrganizationNetworksRequest{OrganizationId: &x.organization})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/merakibroker/merakibroker/service/store"
+import (
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/store"
+)
 
 // Store is the shared store that several replicas need. Without Addresses the
 // replica is alone.
@@ -39,9 +43,12 @@ type Store struct {
 	// them. Needed with addresses: while the store is gone, each goes on with that
 	// part of the rate.
 	Replicas int `yaml:"replicas" jsonschema:"minimum=1"`
+	// Timeout of a round trip; the store's own when 0. Tests of several replicas, which are
+	// not about a store that is slow, have more, for machines that are.
+	Timeout time.Duration `yaml:"-"`
 }
 
 // Connection is where the store is.
 func (s *Store) Connection() store.Config {
-	return store.Config{Addresses: s.Addresses, Master: s.Master, Cluster: s.Cluster, Database: s.Database}
+	return store.Config{Addresses: s.Addresses, Master: s.Master, Cluster: s.Cluster, Database: s.Database, Timeout: s.Timeout}
 }
