@@ -20,7 +20,7 @@ func TestCluster(t *testing.T) {
 	if err := s.Client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Eventually(t, 10*time.Second, "the cluster is up", func() bool {
+	storetest.Eventually(t, time.Minute, "the cluster is up", func() bool {
 		return s.Client().Set(t.Context(), "any", "", time.Second).Err() == nil
 	})
 	shared := s.store(1, func(c *Config) {
@@ -59,7 +59,9 @@ func TestMembers(t *testing.T) {
 func TestYoungServer(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	if g := ask(t, s.store(1), organization, 9); len(g.Classes) != 0 || g.Again > 110*time.Millisecond {
+	// A machine that is slow takes no part of the time that this bucket takes to fill.
+	deep := ratelimit.Budget{Key: "organization:2", Rate: 10, Burst: 1000}
+	if g := ask(t, s.store(1), deep, 9); len(g.Classes) != 0 || g.Again > 110*time.Millisecond {
 		t.Errorf("%d slots of a server that has just started, again in %v", len(g.Classes), g.Again)
 	}
 	s.grown()
@@ -70,6 +72,7 @@ func TestExpiry(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	store := s.store(1)
+	began := time.Now()
 	ask(t, store, organization, 1)
 	stopped := ratelimit.Budget{Key: "organization:2", Rate: 10, Burst: 8}
 	store.Stop(t.Context(), time.Now(), stopped, time.Minute)
@@ -79,7 +82,7 @@ func TestExpiry(t *testing.T) {
 		store.membersKey():          {presence, 2 * presence},
 	} {
 		ttl, err := s.Client().PTTL(t.Context(), key).Result()
-		if err != nil || ttl < want[0] || ttl > want[1] {
+		if err != nil || ttl+time.Since(began) < want[0] || ttl > want[1] {
 			t.Errorf("%s expires in %v (%v), want it between %v", key, ttl, err, want)
 		}
 	}

@@ -74,9 +74,6 @@ func (s *server) counted(count *counter) func(*Config) {
 	}
 }
 
-// prompt is for tests of what happens without an answer in time.
-func prompt(c *Config) { c.Timeout = usualTimeout }
-
 // counter counts the commands that go to the server, and the words of the longest.
 type counter struct{ commands, longest atomic.Int64 }
 
