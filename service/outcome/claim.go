@@ -171,8 +171,13 @@ func (k *Keeper) renew(ctx context.Context, e *entry) {
 // nothing was sent, and the others need not take the outcome for unknown. The claim
 // may still be on its way, so it is looked for as long as its word counts.
 func (k *Keeper) retract(key, holder string) {
-	for end := time.Now().Add(holdFor); time.Now().Before(end); {
-		if k.drop(key, holder) == dropped || wait(k.closing, publishPause) != nil {
+	begun := time.Now()
+	for {
+		switch became := k.drop(key, holder); {
+		case became == dropped, became == notThere && time.Since(begun) >= holdFor, time.Since(begun) >= namedFor:
+			return
+		}
+		if wait(k.closing, publishPause) != nil {
 			return
 		}
 	}

@@ -27,6 +27,12 @@ func underWay(w *Write, err error) *fault.Error {
 	return f
 }
 
+// draining is what a caller gets of a replica that is about to stop.
+func draining(w *Write) *fault.Error {
+	return &fault.Error{Kind: fault.Draining, Operation: w.Operation,
+		Detail: "this replica of the broker is stopping and has sent nothing: call another one"}
+}
+
 // reused is the refusal of another write under the name of an earlier one.
 func reused(w *Write) *fault.Error {
 	return &fault.Error{

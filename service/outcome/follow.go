@@ -18,6 +18,10 @@ const deliveryTime = 500 * time.Millisecond
 // Free tells that there is no such write any more.
 func (k *Keeper) follow(ctx context.Context, e *entry, key string, text []byte) (answer *broker.Answer, free bool, err error) {
 	w := &e.write
+	caller := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(k.lets, cancel)()
 	delivery := w.Name == ""
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		var r record
@@ -45,6 +49,9 @@ func (k *Keeper) follow(ctx context.Context, e *entry, key string, text []byte) 
 			}
 		}
 		if err := wait(ctx, pause); err != nil {
+			if caller.Err() == nil {
+				return nil, false, draining(w)
+			}
 			return nil, false, underWay(w, err)
 		}
 		next, err := k.config.Shared.Read(ctx, key)

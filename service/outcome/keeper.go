@@ -72,6 +72,9 @@ type Keeper struct {
 	behind  sync.WaitGroup  // what is told to the store
 	closing context.Context // ends when no write is under way any more
 	stop    context.CancelFunc
+	// lets ends when no new write is let in: what another replica makes is waited for no more.
+	lets context.Context
+	last context.CancelFunc
 }
 
 // An entry is one write and what became of it.
@@ -108,9 +111,10 @@ type entry struct {
 // New makes a Keeper.
 func New(c Config) *Keeper {
 	closing, stop := context.WithCancel(context.Background())
+	lets, last := context.WithCancel(context.Background())
 	return &Keeper{
 		config: c.complete(), entries: make(map[digest]*entry), places: make(map[digest]*place), callers: make(map[string]int),
-		closing: closing, stop: stop,
+		closing: closing, stop: stop, lets: lets, last: last,
 	}
 }
 
@@ -221,8 +225,7 @@ func (k *Keeper) enter(ctx context.Context, w Write, how Maker) (_ *entry, again
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, false, nil, &fault.Error{Kind: fault.Draining, Operation: w.Operation,
-			Detail: "this replica of the broker is stopping and has sent nothing: call another one"}
+		return nil, false, nil, draining(&w)
 	}
 	if now.After(k.sweep) {
 		k.expire(now)
@@ -367,6 +370,7 @@ func (k *Keeper) room(w *Write) *fault.Error {
 func (k *Keeper) Close() {
 	k.mu.Lock()
 	k.closed = true
+	k.last()
 	k.mu.Unlock()
 	k.running.Wait()
 	k.mu.Lock()

@@ -15,14 +15,16 @@ type memory struct {
 	records    map[string][]byte
 	until      map[string]time.Time // of records and of words
 	gone       bool
-	late       bool   // the next new record is there later than its writer waits
-	unheard    bool   // the next record that replaces another one is there, and its writer hears of an error
-	unheardNew bool   // the same of the next that is new
-	lateOnly   string // what the record has in it that is late
-	meanwhile  func() // what others do before the next record is dropped
-	full       bool   // no new records
-	most       int    // bytes of a record; 0 for any
-	unreadable bool
+	late       bool // the next new record is there later than its writer waits
+	unheard    bool // the next record that replaces another one is there, and its writer hears of an error
+	unheardNew bool // the same of the next that is new
+	// unheardGone: nothing is heard from then on.
+	unheardGone bool
+	lateOnly    string // what the record has in it that is late
+	meanwhile   func() // what others do before the next record is dropped
+	full        bool   // no new records
+	most        int    // bytes of a record; 0 for any
+	unreadable  bool
 }
 
 var errGone = errors.New("gone")
@@ -59,7 +61,7 @@ func (m *memory) Begin(_ context.Context, key string, record []byte, life time.D
 	}
 	m.records[key], m.until[key] = record, time.Now().Add(life)
 	if m.unheardNew && strings.Contains(string(record), statePending) {
-		m.unheardNew = false
+		m.unheardNew, m.gone = false, m.unheardGone
 		return nil, errGone
 	}
 	return nil, nil

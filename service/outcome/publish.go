@@ -13,7 +13,7 @@ import (
 // simply be made again, or whose outcome its caller has already, nothing is kept.
 func (k *Keeper) publish(e *entry, answer *broker.Answer, err error) {
 	next := k.recordOf(e, e.holder, answer, err)
-	end := time.Now().Add(publishFor)
+	end := time.Now().Add(k.tellFor(&e.write))
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, publishPause) {
 		k.mu.Lock()
 		nothing := retryable(err) || e.delivered

@@ -42,9 +42,10 @@ const (
 )
 
 const (
-	// publishFor is how long a replica tries to put an outcome into the store. What it
-	// cannot put there is unknown to the others.
-	publishFor = time.Minute
+	// publishFor is how long a replica tries to put an outcome into the store, and namedFor
+	// how long that of a named write, or to take its claim back: longer than outages last.
+	// What it cannot put there is unknown to the others.
+	publishFor, namedFor = time.Minute, time.Hour
 	// publishPause is the longest time between two tries.
 	publishPause = 2 * time.Second
 	// finishing is how long a write may go on after its finish: an attempt that was
@@ -70,6 +71,14 @@ func (k *Keeper) keptFor(w *Write) time.Duration {
 		return k.config.Life
 	}
 	return k.config.Undelivered
+}
+
+// tellFor is how long a replica tries to tell the store what became of a write.
+func (k *Keeper) tellFor(w *Write) time.Duration {
+	if w.Name != "" {
+		return namedFor
+	}
+	return publishFor
 }
 
 // later does something that nobody waits for but Close.

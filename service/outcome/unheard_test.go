@@ -220,3 +220,57 @@ func TestTheStoreComesBackEmptyWhileAWriteIsUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// TestALongOutageOfTheStore, of several minutes, in which a write is done, or a claim of which
+// nobody heard was taken back: the other replicas hear of it when the store is back.
+func TestALongOutageOfTheStore(t *testing.T) {
+	for name, claim := range map[string]bool{"a write is done": false, "a claim is taken back": true} {
+		replicas(t, Config{}, func(t *testing.T, store *memory, one, two *Keeper) {
+			d := &dashboard{takes: time.Second}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				store.mu.Lock()
+				store.unheardNew, store.unheardGone = claim, claim
+				store.mu.Unlock()
+				if r, f := do(t, one, d, named("one", `{}`), time.Minute); claim != (f != nil) {
+					t.Errorf("%s: %v %+v", name, f, r)
+				}
+			})
+			synctest.Wait()
+			store.lose(true)
+			wg.Wait()
+			time.Sleep(5 * time.Minute)
+			store.lose(false)
+			time.Sleep(publishPause + renewEvery)
+			if r, f := do(t, two, d, named("one", `{}`), time.Minute); f != nil || r.Again == claim || d.executed.Load() != 1 {
+				t.Errorf("%s: %v %+v, executed %d times", name, f, r, d.executed.Load())
+			}
+		})
+	}
+}
+
+// TestAReplicaThatFollowsStops at once: the write is another one's.
+func TestAReplicaThatFollowsStops(t *testing.T) {
+	replicas(t, Config{}, func(t *testing.T, _ *memory, one, two *Keeper) {
+		d := &dashboard{takes: 3 * time.Second}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, f := do(t, one, d, named("one", `{}`), time.Minute); f != nil {
+				t.Error(f)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, f := do(t, two, d, named("one", `{}`), time.Minute); f == nil || f.Kind != fault.Draining {
+				t.Errorf("its caller: %v", f)
+			}
+		})
+		synctest.Wait()
+		begun := time.Now()
+		two.Close()
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		wg.Wait()
+	})
+}
