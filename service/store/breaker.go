@@ -21,6 +21,7 @@ type breaker struct {
 	until    time.Time
 	trying   bool
 	outages  uint64
+	answered time.Time // when the latest command was sent that was answered
 }
 
 // allow tells whether a command may go to the store. One that may has to be
@@ -38,13 +39,20 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
-// done reports what became of a command. opened and closed tell that an outage has
-// begun, or ended, with it.
-func (b *breaker) done(now time.Time, failed bool) (opened, closed bool) {
+// done reports what became of a command that was sent at a moment. opened and closed tell
+// that an outage has begun, or ended, with it. A failure begins none where a command that
+// was sent later has been answered.
+func (b *breaker) done(sent, now time.Time, failed bool) (opened, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.trying = false
+	if failed && sent.Before(b.answered) {
+		return false, false
+	}
 	if !failed {
+		if sent.After(b.answered) {
+			b.answered = sent
+		}
 		closed = b.failures > 0
 		b.failures = 0
 		return false, closed

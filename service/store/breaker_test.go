@@ -14,13 +14,13 @@ func TestBreaker(t *testing.T) {
 			t.Error("a store that is well is not asked")
 		}
 	}
-	if opened, closed := b.done(now, false); opened || closed {
+	if opened, closed := b.done(now, now, false); opened || closed {
 		t.Error("a success opens or closes what is closed")
 	}
-	if opened, _ := b.done(now, true); !opened {
+	if opened, _ := b.done(now, now, true); !opened {
 		t.Error("a failure is no outage")
 	}
-	if opened, _ := b.done(now, true); opened {
+	if opened, _ := b.done(now, now, true); opened {
 		t.Error("an outage begins twice")
 	}
 	// Two failures: the second one was under way already. The pause is twice the first.
@@ -35,7 +35,7 @@ func TestBreaker(t *testing.T) {
 		if b.allow(now) {
 			t.Error("two ask at once")
 		}
-		b.done(now, true)
+		b.done(now, now, true)
 	}
 	now = now.Add(lastPause)
 	if !b.allow(now) {
@@ -48,10 +48,26 @@ func TestBreaker(t *testing.T) {
 	if !b.allow(now) {
 		t.Error("not asked after one has left")
 	}
-	if opened, closed := b.done(now, false); opened || !closed {
+	if opened, closed := b.done(now, now, false); opened || !closed {
 		t.Error("a success does not end the outage")
 	}
 	if outages, there := b.state(); outages != 1 || !there || !b.allow(now) {
 		t.Errorf("%d outages, there %v", outages, there)
+	}
+}
+
+// TestALateFailure: a command that was sent before one that has been answered says nothing of
+// the store as it is now.
+func TestALateFailure(t *testing.T) {
+	t.Parallel()
+	var b breaker
+	first := time.Now()
+	second := first.Add(time.Millisecond)
+	b.done(second, second.Add(time.Millisecond), false)
+	if opened, _ := b.done(first, first.Add(50*time.Millisecond), true); opened || !b.allow(first.Add(50*time.Millisecond)) {
+		t.Error("the store is there, and is not asked")
+	}
+	if opened, _ := b.done(second.Add(time.Millisecond), second.Add(51*time.Millisecond), true); !opened {
+		t.Error("a failure after it is no outage")
 	}
 }

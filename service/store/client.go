@@ -263,7 +263,8 @@ func (c *Client) do(ctx context.Context, trip func(context.Context) error) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !c.breaker.allow(time.Now()) {
+	sent := time.Now()
+	if !c.breaker.allow(sent) {
 		return ErrUnavailable
 	}
 	bounded, cancel := context.WithTimeout(ctx, c.options.Timeout)
@@ -274,7 +275,7 @@ func (c *Client) do(ctx context.Context, trip func(context.Context) error) error
 		return gone
 	}
 	reply := kind(err)
-	opened, closed := c.breaker.done(time.Now(), reply == ErrUnavailable)
+	opened, closed := c.breaker.done(sent, time.Now(), reply == ErrUnavailable)
 	switch {
 	case opened:
 		c.options.Logger.Warn("the shared store is out of reach", "error", err)
