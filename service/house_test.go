@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"service/telemetry":       {"service/setting"},
 	"service/transcode":       {"service/contract/canonical", "service/fault", "gen"},
 	"service/usage":           {},
-	"service/watch":           {"service/broker", "service/dashboard", "service/fault", "service/transcode", "ratelimit", "gen"},
+	"service/watch":           {"service/broker", "service/dashboard", "service/fault", "service/hold", "service/transcode", "ratelimit", "gen"},
 	"ratelimit":               {},
 	"ratelimit/ratelimittest": {"ratelimit"},
 	"ratelimit/redis":         {"ratelimit"},
