@@ -104,7 +104,7 @@ func newBench(t *testing.T, options sandbox.Options, rules ...identity.Rule) *be
 	}
 	b.callers, b.operators = listen(server.Serve), listen(port.Serve)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		server.Stop(ctx, 0)
 		calls.Close()

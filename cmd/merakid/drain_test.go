@@ -40,7 +40,10 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	const (
 		organizations, workers = 30, 60
 		latency                = 150 * time.Millisecond
-		settle                 = 400 * time.Millisecond
+		settle                 = time.Second
+		// slack is what a busy machine may take for what was given its slot before: less
+		// than those that wait would take if they were sent.
+		slack = 500 * time.Millisecond
 	)
 	c, err := contract.Load()
 	if err != nil {
@@ -131,7 +134,7 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	late := 0
 	for _, at := range arrivals {
 		// What was given its slot before is on its way: to the processor, and to here.
-		if at.After(drained.Add(latency)) {
+		if at.After(drained.Add(slack)) {
 			late++
 		}
 	}
@@ -155,7 +158,7 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	if late > 0 || whileNoticing == 0 || told["Unavailable DRAINING"] == 0 {
 		t.Error("this was not the drain that was meant")
 	}
-	if took > settle+latency+5*time.Second {
+	if took > settle+15*time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 }

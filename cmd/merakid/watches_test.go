@@ -33,7 +33,7 @@ func serve(t *testing.T, d *daemon) *grpc.ClientConn {
 	}
 	t.Cleanup(func() {
 		_ = conn.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		d.server.Stop(ctx, 0)
 		<-served

@@ -91,7 +91,7 @@ func TestOverTheWire(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), c.md...), 10*time.Second)
+			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), c.md...), time.Minute)
 			defer cancel()
 			var got metadata.MD
 			_, err = healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Header(&got))

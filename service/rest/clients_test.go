@@ -164,29 +164,33 @@ func TestRedirectsAreFollowedInside(t *testing.T) {
 
 // TestDefaultsOfARule hold where the client cannot say anything.
 func TestDefaultsOfARule(t *testing.T) {
+	reads := []identity.Grant{{Section: "*", Verbs: []string{"read"}}}
 	f := newFace(t, setup{
 		identity: identity.Config{Path: &identity.ProxyConfig{Trusted: []string{"127.0.0.0/8"}}},
 		rules: identity.Rules{{
-			Name: "exporter", Callers: []string{"as:exporter"}, Operations: []identity.Grant{{Section: "*", Verbs: []string{"read"}}}, Organizations: []string{"*"},
-			Defaults: identity.Defaults{MaxAge: time.Minute, Deadline: 300 * time.Millisecond},
+			Name: "exporter", Callers: []string{"as:exporter"}, Operations: reads, Organizations: []string{"*"}, Defaults: identity.Defaults{MaxAge: time.Hour},
+		}, {
+			Name: "hasty", Callers: []string{"as:hasty"}, Operations: reads, Organizations: []string{"*"}, Defaults: identity.Defaults{Deadline: 300 * time.Millisecond},
 		}},
-		slow: func(r *http.Request) time.Duration {
-			if r.URL.RawQuery != "" {
-				return 2 * time.Second
-			}
-			return 0
+		around: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.RawQuery != "" {
+					<-r.Context().Done() // until the broker gives up
+				}
+				next.ServeHTTP(w, r)
+			})
 		},
 	})
-	path := "/as/exporter/api/v1/organizations/" + f.sandbox.OrganizationID(0) + "/networks"
+	path := "/api/v1/organizations/" + f.sandbox.OrganizationID(0) + "/networks"
 	for _, want := range []string{"miss", "hit"} {
-		if resp, _ := f.ask(t, "GET", path, ""); resp.Header.Get("Meraki-Broker-Cache") != want {
+		if resp, _ := f.ask(t, "GET", "/as/exporter"+path, ""); resp.Header.Get("Meraki-Broker-Cache") != want {
 			t.Errorf("%v, want %s", resp.Header, want)
 		}
 	}
 	if n := len(f.requests()); n != 1 {
 		t.Errorf("%d requests left", n)
 	}
-	if resp, body := f.ask(t, "GET", path+"?perPage=3", ""); resp.StatusCode != 429 || resp.Header.Get("Meraki-Broker-Reason") != "DEADLINE_EXCEEDED" {
+	if resp, body := f.ask(t, "GET", "/as/hasty"+path+"?perPage=3", ""); resp.StatusCode != 429 || resp.Header.Get("Meraki-Broker-Reason") != "DEADLINE_EXCEEDED" {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }

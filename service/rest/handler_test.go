@@ -290,7 +290,7 @@ func TestAWriteOfAClientThatGivesUpIsMadeOnce(t *testing.T) {
 	path := "/api/v1/organizations/" + f.sandbox.OrganizationID(0) + "/networks"
 	body := `{"name":"made once","productTypes":["appliance"]}`
 	var last *http.Response
-	for range 5 {
+	for range 100 {
 		resp, text := f.ask(t, "POST", path, body, "User-Agent", "hasty/1.0")
 		if last = resp; resp.StatusCode == 201 {
 			break
