@@ -13,6 +13,9 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
+// maxGarbled bounds what is read for its words of a 2xx that is no JSON, in bytes.
+const maxGarbled = 64 << 10
+
 var errNotJSON = errors.New("a 2xx whose body is not JSON")
 
 // A reading is what a status, a header and a body mean, without the network
@@ -47,7 +50,8 @@ func classify(status int, header http.Header, body []byte, now time.Time, m *mas
 	}
 	if status != http.StatusNoContent && !looksLikeJSON(body) {
 		r.outcome, r.err = fault.Garbled, errNotJSON
-		r.messages = messages(body, m)
+		// Reading it takes several times its size, and it may be as large as an answer.
+		r.messages = messages(body[:min(len(body), maxGarbled)], m)
 	}
 	return r
 }

@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"bytes"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -208,4 +210,23 @@ func FuzzClassify(f *testing.F) {
 			t.Fatal("no outcome")
 		}
 	})
+}
+
+// TestLargeAnswersAreNotReadForTheirWords: an answer that broke off, or is larger than the
+// bound, costs no more than what is told of it.
+func TestLargeAnswersAreNotReadForTheirWords(t *testing.T) {
+	key := newMask(secret)
+	for name, text := range map[string]string{"a list": "[", "an object": `{"errors":["gone wrong"],"x":"`, "HTML": "<html><title>gone wrong</title>", "text": "gone wrong "} {
+		body := append([]byte(text), bytes.Repeat([]byte("a b "), 2<<20)...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := classify(200, http.Header{}, body, epoch, key)
+		runtime.ReadMemStats(&after)
+		if r.outcome != fault.Garbled || text != "[" && !strings.Contains(strings.Join(r.messages, " "), "gone wrong") {
+			t.Errorf("%s: %v %q", name, r.outcome, r.messages)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(len(body)) {
+			t.Errorf("%s: %d bytes of memory for a body of %d", name, took, len(body))
+		}
+	}
 }
