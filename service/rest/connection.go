@@ -28,7 +28,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{Conn: c}, nil
+	return &connection{Conn: c, since: time.Now()}, nil
 }
 
 // quietTime is how often a connection is looked at on which an answer is in doubt, and
@@ -43,6 +43,7 @@ const (
 // nothing: a client that has given up may have left just before.
 type connection struct {
 	net.Conn
+	since time.Time // it is there
 	// refused is told of a request that net/http has refused.
 	refused func(*fault.Error, int)
 	// head is what is here of a request whose headers have not arrived whole.

@@ -94,6 +94,10 @@ const (
 	bodyTime = 30 * time.Second
 	// readTime is how long a client may take to read an answer.
 	readTime = 2 * time.Minute
+	// maxAge is after how long a connection is closed with the answer to its next request. A
+	// new one shows its certificate again, to the authorities that count then, and goes to
+	// another replica where a balancer says so. The gRPC port has the same.
+	maxAge = 30 * time.Minute
 	// longestCall is what a rule can give a call for a deadline, and some more.
 	longestCall = 11 * time.Minute
 )
@@ -106,6 +110,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.head.ends(r.ProtoMajor != 1)
 		if r.ProtoMajor == 1 {
 			c.next()
+		}
+		if time.Since(c.since) > maxAge {
+			w.Header().Set("Connection", "close") // of HTTP/2 net/http makes a farewell of it
 		}
 	}
 	if r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0) {

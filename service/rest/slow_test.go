@@ -185,6 +185,44 @@ func TestPatienceBeginsWithTheRequest(t *testing.T) {
 	})
 }
 
+// TestConnectionsHaveAnAge: one that is used all the time is made anew after half an hour.
+func TestConnectionsHaveAnAge(t *testing.T) {
+	answered := func() (*broker.Answer, error) { return &broker.Answer{Status: 200, Body: []byte("[]")}, nil }
+	for _, version := range []int{1, 2} {
+		inMemory(t, answered, func(t *testing.T, dial func() net.Conn) {
+			var protocols http.Protocols
+			protocols.SetHTTP1(version == 1)
+			protocols.SetUnencryptedHTTP2(version == 2)
+			dialled := 0
+			transport := &http.Transport{Protocols: &protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				dialled++
+				return dial(), nil
+			}}
+			defer transport.CloseIdleConnections()
+			for minute := range 59 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://broker/api/v1/organizations", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := transport.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				want := 1
+				if minute > 31 {
+					want = 2
+				}
+				if resp.StatusCode != 200 || resp.ProtoMajor != version || dialled != want {
+					t.Fatalf("HTTP/%d, minute %d: HTTP/%d, %d, %d connections, want %d", version, minute, resp.ProtoMajor, resp.StatusCode, dialled, want)
+				}
+				time.Sleep(time.Minute)
+			}
+		})
+	}
+}
+
 // TestALargeBodyThatIsSlow: its client is told so at once, and not to come back.
 func TestALargeBodyThatIsSlow(t *testing.T) {
 	none := func() (*broker.Answer, error) {
