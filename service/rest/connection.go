@@ -33,10 +33,12 @@ func (l listener) Accept() (net.Conn, error) {
 
 // quietTime is how often a connection is looked at on which an answer is in doubt, and
 // quietLooks how often it has to be found without a flaw: a client that leaves instead
-// of reading what its system has received resets the connection at once.
+// of reading what its system has received resets the connection at once, but may have
+// been held up before it leaves. Who closes the connection, or asks on it for something
+// else, is not waited for.
 const (
-	quietTime  = 100 * time.Millisecond
-	quietLooks = 2
+	quietTime  = 250 * time.Millisecond
+	quietLooks = 4
 )
 
 // A connection knows what became of the answers on it. That an answer was written says
