@@ -60,6 +60,18 @@ func tooLarge(operation string, most int64) *fault.Error {
 	}
 }
 
+// longPoll is how old a state becomes at the least, whatever its age, before a poll that
+// lasts is a trouble: polls wait for everything else.
+const longPoll = 10 * time.Second
+
+// overdue is the trouble of a poll that has not failed, and not ended.
+func overdue(operation string) *fault.Error {
+	return &fault.Error{
+		Kind: fault.DeadlineExceeded, Operation: operation,
+		Detail: "the poll under way has not ended: it waits for a slot of the budget, or for the Dashboard",
+	}
+}
+
 // unreadable is the fault of pages that are no state.
 func unreadable(operation string, err error) *fault.Error {
 	return &fault.Error{

@@ -312,3 +312,37 @@ func TestReadingsThatOverlap(t *testing.T) {
 		}
 	})
 }
+
+// TestAPollThatDoesNotEnd is a trouble once the state is twice as old as the watcher accepts,
+// and 10 s, at the replica that polls and at those that wait for it.
+func TestAPollThatDoesNotEnd(t *testing.T) {
+	for _, age := range []time.Duration{time.Second, 10 * time.Second} {
+		d := &fakeDashboard{}
+		d.set(fleet(3, "a")...)
+		bubble(t, d, new(memory), 2, func(t *testing.T, all []*replica) {
+			readers := []*reader{follow(t, all[0], watching("c", age)), follow(t, all[1], watching("d", age))}
+			pass(t, age/2)
+			d.mu.Lock()
+			d.delay = 50 * time.Second
+			d.mu.Unlock()
+			late := max(2*age, 10*time.Second)
+			for want, d := range []time.Duration{late - age/2 - time.Millisecond, age + time.Millisecond} {
+				pass(t, d)
+				for i, r := range readers {
+					if n := r.got().troubles; n != want {
+						t.Errorf("age %v: reader %d was told of %d troubles, want %d", age, i, n, want)
+					}
+				}
+			}
+			d.mu.Lock()
+			d.delay = 0
+			d.mu.Unlock()
+			pass(t, 50*time.Second+2*age)
+			for i, r := range readers {
+				if got := r.got(); got.updates != 3 || got.troubles != 1 || len(got.seen) != 3 {
+					t.Errorf("age %v: when it is over reader %d was sent %+v", age, i, got)
+				}
+			}
+		})
+	}
+}

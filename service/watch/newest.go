@@ -75,30 +75,37 @@ func (p *poller) update(w *Watcher, now time.Time) (*Update, *fault.Error) {
 		p.of.holding.drop(w.caller, w.last)
 		w.last = w.newest
 	}
-	late := p.trouble != nil && !now.Before(p.lateFor(w))
+	late := !now.Before(p.lateFor(w))
 	switch {
 	case u != nil:
-		w.told = w.told && p.trouble != nil
+		w.told = false // and if the state is old, the watcher is told again
 		return u, nil
 	case late && !w.told:
 		w.told = true
-		return &Update{Asked: p.latest.asked, Trouble: p.trouble}, nil
-	case p.trouble == nil && w.told:
+		return &Update{Asked: p.latest.asked, Trouble: cmp.Or(p.trouble, overdue(p.operation.GetId()))}, nil
+	case !late && w.told:
 		w.told = false
 		return &Update{Asked: p.latest.asked}, nil
 	}
 	return nil, nil
 }
 
-// lateFor is when a watcher is told of a trouble, with the lock held.
-func (p *poller) lateFor(w *Watcher) time.Time { return p.seen.Add(2 * w.request.Age) }
+// lateFor is when the state has become too old for a watcher, who is told then, with the
+// lock held. While a poll lasts that has not failed, that is no news for a moment.
+func (p *poller) lateFor(w *Watcher) time.Time {
+	old := 2 * w.request.Age
+	if p.trouble == nil {
+		old = max(old, longPoll)
+	}
+	return p.seen.Add(old)
+}
 
-// late is the time until a watcher has to be told of the trouble that there is: the next poll
-// may be much later. Where there is none, it is very long.
+// late is the time until a watcher has to be told that the state is too old: the next poll
+// may be much later, or last. Where that is told, it is very long.
 func (p *poller) late(w *Watcher, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.trouble == nil || w.told || w.newest == nil {
+	if w.told || w.newest == nil {
 		return 2 * Oldest
 	}
 	return p.lateFor(w).Sub(now)
