@@ -59,6 +59,8 @@ type list struct {
 	// sent, until somebody reads the list again.
 	parked  []*flight
 	dropped map[*unit]error
+	// doubted are units of which it is not known whether they are made.
+	doubted []*unit
 	// held are the refusals of writes that an operator holds, by organization, and heldAt is
 	// when the latest one came.
 	held    map[string]*fault.Error
@@ -376,7 +378,8 @@ func (l *list) single(u *unit) bool {
 }
 
 // settle puts down what became of the writes of a unit, and takes it out of the plan,
-// with the lock held.
+// with the lock held. Where that is not known it may still be made, and what has to come
+// after it is not sent until somebody reads the list again, who has been told.
 func (l *list) settle(u *unit, r Result, answer *broker.Answer) {
 	for _, m := range u.members {
 		r.Index = l.index[m]
@@ -386,5 +389,9 @@ func (l *list) settle(u *unit, r Result, answer *broker.Answer) {
 		l.result(r, answer)
 	}
 	delete(l.under, u)
+	if f := fault.As(r.Err); f != nil && f.Kind == fault.OutcomeUnknown {
+		l.doubted = append(l.doubted, u)
+		return
+	}
 	l.plan.done(u)
 }

@@ -315,3 +315,43 @@ func TestABatchThatFailsInPart(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatComesAfterAnUnknownWrite of the same resource is not sent: the first may still be
+// made, after it. Who sends the list again has read what became of it.
+func TestWhatComesAfterAnUnknownWrite(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"in a batch": 50, "by itself": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newFake()
+				d.takes = 5 * time.Minute
+				unseen := true
+				d.fate = func(operation string, n int) (bool, *fault.Error) {
+					lost := unseen && (operation == "createOrganizationActionBatch" || operation == "updateDeviceSwitchPort" && n == 0)
+					blind := unseen && operation == "getOrganizationActionBatches"
+					return !blind, lostIf(lost || blind, &fault.Error{Kind: fault.OutcomeUnknown})
+				}
+				b := build(t, d, 3)
+				defer b.Close()
+				writes := portWrites("1", n, nil)
+				path := writes[0].Call.Path
+				r := Request{Name: "key", Writes: append(writes, Write{ID: "after", Call: call("updateDeviceSwitchPort", path, `{"name":"after"}`)})}
+				for id, x := range apply(t, b, t.Context(), r) {
+					f := fault.As(x.Err)
+					if right := f != nil && (id == "after" && x.State == NotTried && f.Reason == "WAITS_FOR_ANOTHER" || id != "after" && f.Kind == fault.OutcomeUnknown); !right {
+						t.Errorf("%s: %+v", id, x)
+					}
+				}
+				time.Sleep(d.takes) // it is made now
+				d.mu.Lock()
+				unseen = false
+				d.settle()
+				d.mu.Unlock()
+				if x := apply(t, b, t.Context(), r)["after"]; x.State != Done || d.values[path] != `{"name":"after"}` {
+					t.Errorf("%+v, and it is %s", x, d.values[path])
+				}
+			})
+		})
+	}
+}

@@ -96,6 +96,8 @@ func (l *list) left() {
 		l.stop()
 		l.expires = time.Now().Add(l.of.config.Life)
 	}
+	l.plan.done(l.doubted...) // this one has been told of them
+	l.doubted = nil
 	if l.plan.open == 0 { // the results are all that is needed from here on
 		l.placed, l.items, l.actions, l.index, l.plan = nil, nil, nil, nil, new(plan)
 	}
@@ -132,7 +134,7 @@ func (l *list) rest(sent int, why *fault.Error, emit func([]Result) error) error
 		put(u, Result{State: NotTried, Err: err})
 	}
 	if why == nil {
-		why = &fault.Error{Kind: fault.Conflict, Reason: "WAITS_FOR_ANOTHER", Detail: "it comes after a write of the list that is still pending or was not tried; nothing was sent"}
+		why = &fault.Error{Kind: fault.Conflict, Reason: "WAITS_FOR_ANOTHER", Detail: "it comes after a write of the list that is still pending, was not tried, or whose outcome is not known; nothing was sent"}
 	}
 	for m, i := range l.index {
 		if known[i] {
