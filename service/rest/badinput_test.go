@@ -239,6 +239,32 @@ func TestTheBoundOfBodies(t *testing.T) {
 	}
 }
 
+// TestAfterABodyThatIsTooLarge: its answer says that the connection ends, or the next
+// request there is answered.
+func TestAfterABodyThatIsTooLarge(t *testing.T) {
+	f := newFace(t, setup{maxBytes: 100})
+	for _, length := range []int{101, 200, 201, 5000, 400_000} {
+		c := f.dial(t)
+		from := bufio.NewReader(c)
+		for n, body := range []string{strings.Repeat(" ", length), `{"name":"n"}`} {
+			request := fmt.Sprintf("PUT /api/v1/organizations/%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", f.sandbox.OrganizationID(0), len(body), body)
+			go func() { _, _ = io.WriteString(c, request) }() // the other side may stop reading
+			resp, err := http.ReadResponse(from, nil)
+			if err != nil {
+				t.Fatalf("%d bytes, answer %d: %v", length, n, err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			if want := []int{http.StatusRequestEntityTooLarge, http.StatusOK}[n]; resp.StatusCode != want {
+				t.Errorf("%d bytes, answer %d: %d", length, n, resp.StatusCode)
+			}
+			if resp.Close {
+				break
+			}
+		}
+		_ = c.Close()
+	}
+}
+
 // TestCompressedBodies are refused, whatever they would become.
 func TestCompressedBodies(t *testing.T) {
 	f := newFace(t, setup{})

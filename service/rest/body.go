@@ -34,8 +34,13 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fau
 	}
 	most := int64(h.config.MaxRequestBytes)
 	if r.ContentLength > most {
-		// The answer does not wait until net/http has read of it.
+		// The answer does not wait until net/http has read of it. No other request is read
+		// after it: net/http would come to read the connection twice at a time, and end it
+		// under the next request.
 		_ = http.NewResponseController(w).EnableFullDuplex()
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
 		return nil, h.tooLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
