@@ -46,7 +46,7 @@ func TestMembers(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := a.announce(t.Context(), time.Second); err != nil {
+	if err := a.announce(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if n := a.Stats().Replicas; n != 1 {

@@ -75,7 +75,7 @@ func newEgress(t *testing.T, s *server, part float64) *egress {
 		e.lanes, e.stores = append(e.lanes, ls), append(e.stores, store)
 	}
 	for _, store := range e.stores { // now all of them know of each other
-		if err := store.announce(t.Context(), time.Second); err != nil {
+		if err := store.announce(t.Context(), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -63,7 +63,7 @@ func TestPartsOfThoseWhoHaveNotHeardOfEachOther(t *testing.T) {
 			}
 			run(func(n int) {
 				for _, s := range stores[:n] {
-					if err := s.announce(t.Context(), time.Second); err != nil {
+					if err := s.announce(t.Context(), time.Minute); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -28,8 +28,8 @@ func TestBoundThroughOutages(t *testing.T) {
 func (s *server) unwatched(t *testing.T, clock *ratelimittest.Clock, prefix string, replicas int) *Store {
 	t.Helper()
 	config := Config{
-		Client:   connect(t, s.Address(), 5*time.Second),
-		Replicas: replicas, Timeout: 5 * time.Second, clock: clock.Now, Prefix: prefix,
+		Client:   connect(t, s.Address(), time.Minute),
+		Replicas: replicas, Timeout: time.Minute, clock: clock.Now, Prefix: prefix,
 	}
 	if err := config.check(); err != nil {
 		t.Fatal(err)
@@ -58,14 +58,14 @@ func outages(t *testing.T, s *server, seed uint64) error {
 		stores[i] = s.unwatched(t, clock, fmt.Sprint("seed", seed), expected)
 	}
 	for _, store := range stores {
-		if err := store.announce(t.Context(), time.Second); err != nil {
+		if err := store.announce(t.Context(), time.Minute); err != nil {
 			return err
 		}
 	}
 	clock.Advance(settling)
 	begin = clock.Now()
 	for _, store := range stores { // all have heard of all
-		if err := store.announce(t.Context(), time.Second); err != nil {
+		if err := store.announce(t.Context(), time.Minute); err != nil {
 			return err
 		}
 	}

@@ -169,7 +169,7 @@ func TestOutage(t *testing.T) {
 			patient := func(c *Config) { c.Timeout = patience }
 			stores := []*Store{s.store(3, patient), s.store(3, patient), s.store(3, patient)}
 			for _, store := range stores { // all have heard of each other
-				if err := store.announce(t.Context(), time.Second); err != nil {
+				if err := store.announce(t.Context(), time.Minute); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -178,7 +178,7 @@ func TestReturn(t *testing.T) {
 			for range 2 {
 				clock.Advance(settling) // all have heard of all
 				for _, store := range []*Store{a, b} {
-					if err := store.announce(t.Context(), time.Second); err != nil {
+					if err := store.announce(t.Context(), time.Minute); err != nil {
 						t.Fatal(err)
 					}
 				}
