@@ -41,7 +41,7 @@ type Store struct {
 var _ ratelimit.Scheduler = (*Store)(nil)
 
 // New returns a Scheduler that shares its budgets through the store. It waits for
-// the first connection for up to a second; a store that is not there is no error:
+// the first connection for up to a second, or a step's timeout; a store that is not there is no error:
 // the replica goes on alone until it is.
 func New(ctx context.Context, config Config) (*Store, error) {
 	if err := config.check(); err != nil {
@@ -51,7 +51,7 @@ func New(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.announce(ctx, firstTimeout); err != nil {
+	if err := s.announce(ctx, max(firstTimeout, config.Timeout)); err != nil {
 		s.goAlone(s.wall(), "", err)
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
