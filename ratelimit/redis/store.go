@@ -41,8 +41,8 @@ type Store struct {
 var _ ratelimit.Scheduler = (*Store)(nil)
 
 // New returns a Scheduler that shares its budgets through the store. It waits for
-// the first connection for up to a second, or a step's timeout; a store that is not there is no error:
-// the replica goes on alone until it is.
+// the first connection for up to a second, or the time of a step where that is
+// longer; a store that is not there is no error: the replica goes on alone until it is.
 func New(ctx context.Context, config Config) (*Store, error) {
 	if err := config.check(); err != nil {
 		return nil, err

@@ -3,6 +3,8 @@ package watch
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,75 @@ func TestAClientByKey(t *testing.T) {
 				}
 				if len(has) != len(want) {
 					t.Errorf("%s, state %d: %v, want %v", name, i, has, want)
+				}
+			}
+		}
+	}
+}
+
+// TestAClientByKeyAtRandom: the same for lists in which keys repeat, are text and numbers,
+// and have several spellings, read now and then, and for documents that are no list.
+func TestAClientByKeyAtRandom(t *testing.T) {
+	key := &apiv1.RowKey{Properties: []string{"serial"}}
+	// A list has its keys as text or as numbers.
+	spellings := [][]string{{`"1"`, `"\u0031"`, `"2"`, `"a/b"`, `"a\/b"`, `"3"`}, {`1`, `2`, `3`}}
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 11))
+		has := make(map[string]string)
+		var state, sent *State
+		for step := range 20 {
+			var rows []string
+			keys := spellings[random.IntN(2)]
+			for range random.IntN(6) {
+				rows = append(rows, fmt.Sprintf(`{"serial":%s,"n":%d}`, keys[random.IntN(len(keys))], random.IntN(3)))
+			}
+			document := "[" + strings.Join(rows, ",") + "]"
+			switch random.IntN(10) {
+			case 0:
+				document = `{"items":` + document + `,"meta":{}}`
+			case 1:
+				document = `{"serial":"1","n":0}`
+			}
+			var err error
+			if state, err = build(state, key, pagesOf(document)); err != nil {
+				t.Fatal(err)
+			}
+			if random.IntN(3) == 0 {
+				continue // the watcher does not read
+			}
+			u := difference(sent, state, time.Time{})
+			sent = state
+			if u != nil {
+				for p := range u.Parts(1 + random.IntN(60)) {
+					if p.Whole {
+						clear(has)
+					}
+					for i, part := range [][]byte{p.Removed, p.Changed} {
+						if part == nil {
+							continue
+						}
+						_, rows, _, err := split(part)
+						if err != nil {
+							t.Fatal(err)
+						}
+						for _, row := range rows {
+							if delete(has, serialOf(string(row))); i == 1 {
+								has[serialOf(string(row))] = string(row)
+							}
+						}
+					}
+				}
+			}
+			want := make(map[string]string)
+			for _, r := range state.rows {
+				want[serialOf(string(r.text))] = string(r.text)
+			}
+			if len(has) != len(want) {
+				t.Fatalf("seed %d, step %d: %v, want %v", seed, step, has, want)
+			}
+			for serial, row := range want {
+				if !same([]byte(has[serial]), []byte(row)) {
+					t.Fatalf("seed %d, step %d: %v, want %v", seed, step, has, want)
 				}
 			}
 		}
