@@ -100,9 +100,9 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.read.Add(int64(n))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.writing.Lock()
-		all := c.confirmed()
+		all, sent := c.confirmed(), c.sent.Load()
 		c.writing.Unlock()
-		c.end(!all || !errors.Is(err, io.EOF))
+		c.end(!all || !errors.Is(err, io.EOF), sent)
 	}
 	if !c.head.takes(n) {
 		c.full.Store(true)
@@ -135,19 +135,20 @@ func (c *connection) Write(p []byte) (int, error) {
 
 // Close ends the connection from here, also in the middle of an answer.
 func (c *connection) Close() error {
-	c.end(!c.received())
+	all, sent := c.received()
+	c.end(!all, sent)
 	c.head.ends(true)
 	return c.Conn.Close()
 }
 
 // received tells whether the client's system has confirmed everything that was sent,
-// and nothing is being sent.
-func (c *connection) received() bool {
+// which is so many bytes, and nothing is being sent.
+func (c *connection) received() (all bool, sent int64) {
 	if !c.writing.TryLock() {
-		return false
+		return false, 0
 	}
 	defer c.writing.Unlock()
-	return c.confirmed()
+	return c.confirmed(), c.sent.Load()
 }
 
 // confirmed tells it with the lock held that keeps writers out.
@@ -159,13 +160,14 @@ func (c *connection) confirmed() bool {
 	return all && !c.reset
 }
 
-// end settles all doubts.
-func (c *connection) end(cut bool) {
+// end settles all doubts. sent is what the client had been sent when it was looked at: an
+// answer that was written since went to nobody.
+func (c *connection) end(cut bool, sent int64) {
 	c.mu.Lock()
 	doubts := c.doubts
 	c.doubts = nil
 	if !c.ended {
-		c.ended, c.cut, c.last = true, cut, c.sent.Load()
+		c.ended, c.cut, c.last = true, cut, sent
 	}
 	cut = c.cut
 	c.mu.Unlock()
@@ -181,7 +183,7 @@ func (c *connection) asked() { c.whole.Store(c.read.Load()) }
 // unless it did not wait for them, or is gone since.
 func (c *connection) next() {
 	read := c.read.Load()
-	if !c.received() {
+	if all, _ := c.received(); !all {
 		return
 	}
 	c.settle(false, func(d *doubt) bool { return !d.ahead && read > d.until })
@@ -235,7 +237,7 @@ func (c *connection) written(settle func(delivered bool)) {
 
 // look settles the doubts of a connection that stays open.
 func (c *connection) look() {
-	all := c.received()
+	all, _ := c.received()
 	c.settle(true, func(d *doubt) bool {
 		if d.quiet++; !all {
 			d.quiet = 0

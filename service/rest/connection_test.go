@@ -103,3 +103,34 @@ func TestAheadOfTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAnswerToNobody: an answer that is written after it was looked whether the client
+// has everything, and before its end is noted, has not reached it.
+func TestAnAnswerToNobody(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []bool{false, true} {
+		here, there := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, here) }()
+		c := &connection{Conn: there}
+		answer := func() {
+			if _, err := c.Write([]byte("the answer")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ahead {
+			answer()
+		}
+		all, sent := c.received()
+		if !ahead {
+			answer()
+		}
+		c.end(!all, sent)
+		delivered := !ahead
+		c.written(func(is bool) { delivered = is })
+		if delivered != ahead {
+			t.Errorf("written before the look: %v, delivered: %v", ahead, delivered)
+		}
+		_ = here.Close()
+		_ = c.Close()
+	}
+}
