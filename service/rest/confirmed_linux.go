@@ -25,3 +25,23 @@ func confirmed(c net.Conn) (all, reset bool) {
 	})
 	return err == nil && all, reset
 }
+
+// left tells whether the other side has closed or reset a connection on which there is
+// nothing more to read.
+func left(c net.Conn) bool {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(socket uintptr) {
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(socket), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		gone = err == nil && n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR
+	})
+	return err != nil || gone
+}

@@ -176,6 +176,14 @@ func (c *connection) end(cut bool, sent int64) {
 	}
 }
 
+// over tells whether the client has left, as far as its system has said so.
+func (c *connection) over() bool {
+	c.mu.Lock()
+	ended := c.ended
+	c.mu.Unlock()
+	return ended || left(c.Conn)
+}
+
 // asked says that a request is here, with its body.
 func (c *connection) asked() { c.whole.Store(c.read.Load()) }
 

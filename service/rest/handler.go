@@ -251,6 +251,11 @@ func (h *Handler) serve(q *request) *fault.Error {
 		f, _ = h.reply(q, t, call, answer) // the client may have left
 		return f
 	}
+	if c := connectionOf(r.Context()); r.Context().Err() != nil || r.ProtoMajor == 1 && c != nil && c.over() {
+		// It may have asked again since on another connection, and have its answer: what was
+		// left lying here would be executed a second time.
+		return named(&fault.Error{Kind: fault.Cancelled, Detail: "the client had left before its write was begun; nothing was sent"}, call)
+	}
 	result, f := h.write(q, call)
 	if result == nil {
 		return named(f, call)

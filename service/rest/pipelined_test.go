@@ -2,10 +2,13 @@ package rest_test
 
 import (
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/merakibroker/merakibroker/service/rest"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
@@ -52,5 +55,49 @@ func TestARequestThatWasSentBeforeTheAnswerSaysNothingOfIt(t *testing.T) {
 	resp, text := f.ask(t, "POST", "/api/v1/organizations/"+f.sandbox.OrganizationID(0)+"/networks", body)
 	if resp.StatusCode != http.StatusCreated || len(f.requests()) != 0 {
 		t.Errorf("%d %s, and the write was executed twice", resp.StatusCode, text)
+	}
+}
+
+// TestAWriteWhoseClientHasLeftIsNotBegun: a request may be read only after its client has
+// given up, asked again on another connection, and got its answer there.
+func TestAWriteWhoseClientHasLeftIsNotBegun(t *testing.T) {
+	t.Parallel()
+	for name, reset := range map[string]bool{"closed": false, "reset": true} {
+		observed := make(chan int, 2)
+		f := newFace(t, setup{observe: func(status int, _ string, _ time.Duration) { observed <- status }})
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const body = `{"name":"once","productTypes":["appliance"]}`
+		if _, err := c.Write(f.post(body, "")); err != nil {
+			t.Fatal(err)
+		}
+		if reset {
+			if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		server := rest.NewServer(f.handler, nil, slog.New(slog.DiscardHandler))
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(rest.Listen(l)) }()
+		if !reset { // what was reset is not even read
+			if status := <-observed; status != http.StatusTooManyRequests {
+				t.Errorf("%s: %d", name, status)
+			}
+		}
+		resp, text := f.ask(t, "POST", "/api/v1/organizations/"+f.sandbox.OrganizationID(0)+"/networks", body)
+		if resp.StatusCode != http.StatusCreated || resp.Header.Get("Meraki-Broker-Cache") != "miss" || len(f.requests()) != 1 {
+			t.Errorf("%s: %d %v %s", name, resp.StatusCode, resp.Header, text)
+		}
+		_ = server.Close()
+		<-served
 	}
 }
