@@ -274,3 +274,20 @@ func connectionOf(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c
 }
+
+// delivered settles, now or later, whether the client has the outcome of a write.
+func (h *Handler) delivered(r *http.Request, err error, settle func(delivered bool)) {
+	c := connectionOf(r.Context())
+	switch {
+	case err != nil:
+		settle(false)
+	case c != nil && r.ProtoMajor == 1:
+		c.written(settle) // a client that has left already may have read everything
+	case r.Context().Err() != nil:
+		settle(false)
+	case c != nil:
+		c.written(settle)
+	default:
+		settle(true)
+	}
+}

@@ -299,23 +299,6 @@ func (h *Handler) reply(q *request, t target, call *broker.Call, answer *broker.
 	return nil, err
 }
 
-// delivered settles, now or later, whether the client has the outcome of a write.
-func (h *Handler) delivered(r *http.Request, err error, settle func(delivered bool)) {
-	c := connectionOf(r.Context())
-	switch {
-	case err != nil:
-		settle(false)
-	case c != nil && r.ProtoMajor == 1:
-		c.written(settle) // a client that has left already may have read everything
-	case r.Context().Err() != nil:
-		settle(false)
-	case c != nil:
-		c.written(settle)
-	default:
-		settle(true)
-	}
-}
-
 // question is what rules and keys are asked about a request. What the contract does
 // not know is asked about as the RPC Call is.
 func question(caller identity.Caller, route contract.Route, query string, body []byte, ownKey string) (access.Question, error) {
