@@ -206,6 +206,19 @@ func TestNoIssuerGivesTheNamesOfREST(t *testing.T) {
 		ctx := visit{md: []string{headerAuthorization, "Bearer " + is.sign("ES256", claims(name), nil)}}.context()
 		check(t, r, ctx, Caller{}, "another source gives")
 	}
+	for _, test := range []struct{ prefix, name, want string }{
+		{"token", ":exporter", ""}, {"token", "exporter", "tokenexporter"}, {"spiffe", "://mesh.example/ns/shop/sa/orders", ""},
+		{"x", "yz" + linkerdInfix + "linkerd.cluster.local", ""}, {"jwt:", "yz" + linkerdInfix + "linkerd.cluster.local", "jwt:yz" + linkerdInfix + "linkerd.cluster.local"},
+		{"spiffe://mesh.example/jwt/", "orders", "spiffe://mesh.example/jwt/orders"},
+	} {
+		half := config
+		half.Prefix = test.prefix
+		r := newResolver(t, Config{Token: &half}, Wiring{Files: files(t)})
+		ctx := visit{md: []string{headerAuthorization, "Bearer " + is.sign("ES256", claims(test.name), nil)}}.context()
+		if c, err := r.Resolve(ctx); c.ID != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%q behind %q is %v, %v", test.name, test.prefix, c, err)
+		}
+	}
 	config.Prefix = "token:"
 	if err := (&Config{Token: &config}).Validate(); err == nil {
 		t.Error("a prefix that makes an issuer's names tokens of the broker's")

@@ -168,11 +168,11 @@ func (t *tokens) name(claims jwt.MapClaims) (string, error) {
 	if t.spiffe {
 		return name, spiffeID(name)
 	}
-	if t.prefix != "" {
-		return t.prefix + name, nil
-	}
-	if strings.HasPrefix(name, spiffeScheme) || name == anonymousID || ownName(name) || linkerdID(name) == nil && strings.Contains(name, linkerdInfix) {
+	given := t.prefix + name // a prefix may be the beginning of another source's
+	if given == anonymousID || given == Operator.ID || ownName(given) ||
+		strings.HasPrefix(given, spiffeScheme) && !strings.HasPrefix(t.prefix, spiffeScheme) ||
+		linkerdID(given) == nil && strings.Contains(given, linkerdInfix) {
 		return "", errors.New("has the form of a name that another source gives; set a prefix, or spiffe: true where the issuer is a SPIFFE one")
 	}
-	return name, nil
+	return given, nil
 }

@@ -80,6 +80,7 @@ func TestToken(t *testing.T) {
 		{"newline", is.sign("ES256", with("sub", "a\nb"), nil), "cannot be printed"},
 		{"posing as a certificate's", is.sign("ES256", with("sub", orders), nil), "form of a name that another source gives"},
 		{"posing as Linkerd's", is.sign("ES256", with("sub", meshed), nil), "form of a name that another source gives"},
+		{"posing as an operator", is.sign("ES256", with("sub", "operator"), nil), "form of a name that another source gives"},
 		{"posing as nobody", is.sign("ES256", with("sub", "anonymous"), nil), "form of a name that another source gives"},
 		{"changed claims", parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"root"}`)) + "." + parts[2], "signature"},
 		{"not a token", "abc", "not a JSON Web Token"},
