@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,11 +50,11 @@ func TestLooksAreApart(t *testing.T) {
 			c.read.Add(1) // the next request
 			c.next()
 		}
-		var took time.Duration
+		quiet := make(chan struct{})
 		wrote := time.Now()
-		c.written(func(bool) { took = time.Since(wrote) })
-		time.Sleep(10 * quietTime)
-		if took < (quietLooks-1)*quietTime || took > quietLooks*quietTime {
+		c.written(func(bool) { close(quiet) })
+		<-quiet
+		if took := time.Since(wrote); took < (quietLooks-1)*quietTime || took > quietLooks*quietTime {
 			t.Errorf("quiet after %v", took)
 		}
 	})
@@ -92,12 +93,12 @@ func TestAheadOfTheAnswer(t *testing.T) {
 			if _, err := c.Write(make([]byte, 20)); err != nil {
 				t.Fatal(err)
 			}
-			settled := false
-			c.written(func(bool) { settled = true })
+			var settled atomic.Bool
+			c.written(func(bool) { settled.Store(true) })
 			read(test.after)
 			c.next()
-			if settled != test.has {
-				t.Errorf("%s: it has the answer: %v", name, settled)
+			if has := settled.Load(); has != test.has {
+				t.Errorf("%s: it has the answer: %v", name, has)
 			}
 			time.Sleep(2 * quietLooks * quietTime) // no look is left
 		})
