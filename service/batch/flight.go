@@ -346,7 +346,7 @@ func (f *flight) confirm() (ending, []string, error) {
 		case g == nil:
 			f.see(answer.Body)
 		case g.Kind == fault.BadRequest && g.HTTPStatus != 0:
-			if f.delete() {
+			if f.delete() || missing(f.reread()) {
 				return refused, g.Messages, g
 			}
 		case g.Kind == fault.Draining && f.list.journal != nil:
@@ -373,21 +373,30 @@ func (f *flight) confirm() (ending, []string, error) {
 			return "", nil, nil
 		}
 	}
-	gone := f.delete()
-	if !gone { // it has been confirmed after all, or the answer was lost
-		g := f.ask(f.list.of.read, f.path(f.document.ID), f.see)
-		if g == nil && f.document.Confirmed {
+	if !f.delete() { // it has been confirmed after all, or the answer was lost
+		switch g := f.reread(); {
+		case g == nil && f.document.Confirmed:
 			return "", nil, nil
-		}
-		if gone = g != nil && g.Kind == fault.NotFound; g != nil && !gone {
+		case g == nil:
+			return unknown, nil, f.lost(&fault.Error{Detail: "it could neither be confirmed nor deleted"})
+		case !missing(g):
 			return f.unsure(g)
 		}
 	}
-	if gone {
-		return dropped, nil, &fault.Error{Kind: fault.Unreachable, Detail: "the action batch that carries the write could not be confirmed; nothing was done"}
-	}
-	return unknown, nil, f.lost(&fault.Error{Detail: "it could neither be confirmed nor deleted"})
+	return dropped, nil, &fault.Error{Kind: fault.Unreachable, Detail: "the action batch that carries the write could not be confirmed; nothing was done"}
 }
+
+// reread reads a batch whose deletion has failed, or was not heard of: then it is missing,
+// also when it is looked for again.
+func (f *flight) reread() (g *fault.Error) {
+	life := f.list.of.life
+	if g = f.ask(f.list.of.read, f.path(f.document.ID), f.see, fault.NotFound); missing(g) && waited(life, secondLook) {
+		g = f.ask(f.list.of.read, f.path(f.document.ID), f.see, fault.NotFound)
+	}
+	return g
+}
+
+func missing(g *fault.Error) bool { return g != nil && g.Kind == fault.NotFound }
 
 // delete takes an unconfirmed batch away; it tells whether that worked, and so whether
 // it can never begin.

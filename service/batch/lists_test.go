@@ -355,3 +355,36 @@ func TestWhatComesAfterAnUnknownWrite(t *testing.T) {
 		})
 	}
 }
+
+// TestABatchThatIsDeletedUnheard: its confirmation was refused, or failed again and again, and
+// it was deleted, of which the answer was lost. Nothing was done, and that is known at once.
+func TestABatchThatIsDeletedUnheard(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]*fault.Error{"refused": bad("not now"), "failed": {Kind: fault.Dashboard, HTTPStatus: 500}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newFake()
+				d.fate = func(operation string, n int) (bool, *fault.Error) {
+					confirms := operation == "updateOrganizationActionBatch" && n < map[string]int{"refused": 1, "failed": mostFailures}[name]
+					deletes := operation == "deleteOrganizationActionBatch" && n == 0
+					if confirms {
+						return false, of
+					}
+					return true, lostIf(deletes, &fault.Error{Kind: fault.Malformed, HTTPStatus: 204})
+				}
+				b := build(t, d, 3)
+				defer b.Close()
+				begun := time.Now()
+				for id, x := range apply(t, b, t.Context(), Request{Writes: mixed()[128:160]}) {
+					if want := map[string]State{"refused": Done, "failed": NotTried}[name]; x.State != want {
+						t.Errorf("%s: %+v", id, x)
+					}
+				}
+				if took := time.Since(begun); took > 20*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		})
+	}
+}
