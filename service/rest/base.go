@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 // What a proxy in front says about the address that the client used. It counts where
@@ -39,6 +42,16 @@ func (h *Handler) addressed(r *http.Request) (scheme, host string) {
 // one that a request was sent to.
 func (h *Handler) known(host string) bool {
 	return slices.ContainsFunc(h.config.Hosts, func(name string) bool { return strings.EqualFold(host, name) })
+}
+
+// foreignName refuses a web page by its name, where callers are known by their address
+// or not at all. A proxy whose word counts about the address may pass any name on.
+func (h *Handler) foreignName(r *http.Request, caller identity.Caller) *fault.Error {
+	switch {
+	case caller.Source != identity.NoSource && caller.Source != identity.Path, h.known(r.Host), h.config.Forwarded != nil && h.config.Forwarded(r):
+		return nil
+	}
+	return identity.ForeignName(r)
 }
 
 // base is what the client puts in front of paths: scheme, host and prefix.

@@ -275,16 +275,6 @@ func (h *Handler) serve(q *request) *fault.Error {
 	return nil
 }
 
-// foreignName refuses a web page by its name, where callers are known by their address
-// or not at all. A proxy whose word counts about the address may pass any name on.
-func (h *Handler) foreignName(r *http.Request, caller identity.Caller) *fault.Error {
-	switch {
-	case caller.Source != identity.NoSource && caller.Source != identity.Path, h.known(r.Host), h.config.Forwarded != nil && h.config.Forwarded(r):
-		return nil
-	}
-	return identity.ForeignName(r)
-}
-
 // reply writes an answer. The fault is that of a client for which there is no room;
 // nothing is written then.
 func (h *Handler) reply(q *request, t target, call *broker.Call, answer *broker.Answer) (*fault.Error, error) {
