@@ -84,7 +84,7 @@ func (f *flight) delete() bool {
 	life := f.list.of.life
 	for {
 		_, g := f.do(life, f.list.of.remove, f.path(f.document.ID), nil)
-		if g == nil || g.Kind != fault.BudgetExhausted || !f.organization.again(life, g) {
+		if g == nil || g.Kind != fault.BudgetExhausted || !f.again(life, g) {
 			return g == nil
 		}
 		if f.list.lost() { // it is another replica's to confirm or to delete

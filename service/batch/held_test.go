@@ -155,6 +155,42 @@ func TestAHeldCallerTakesNoPlace(t *testing.T) {
 	}
 }
 
+// TestAHeldDeletionTakesNoPlace: two batches are refused when they are to begin, and an
+// operator holds their deletion. Those of another caller go meanwhile.
+func TestAHeldDeletionTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake()
+		ends := time.Now().Add(2 * time.Hour)
+		d.fate = func(operation string, n int) (bool, *fault.Error) {
+			switch {
+			case operation == "updateOrganizationActionBatch" && n < 2:
+				return false, &fault.Error{Kind: fault.BadRequest, HTTPStatus: 400, Messages: []string{"no"}}
+			case operation == "deleteOrganizationActionBatch" && time.Now().Before(ends):
+				return false, &fault.Error{Kind: fault.BudgetExhausted, Reason: hold.Reason, RetryAfter: time.Minute}
+			}
+			return true, nil
+		}
+		b := build(t, d, 2)
+		defer b.Close()
+		lists := make(map[string][]Write)
+		for _, caller := range []string{"me", "you"} {
+			for i := range 200 {
+				c := call("createNetworkGroupPolicy", fmt.Sprintf("/networks/N_1-%s%d/groupPolicies", caller, i), `{"name":"g"}`)
+				c.Caller = caller
+				lists[caller] = append(lists[caller], Write{ID: fmt.Sprint(i), Call: c})
+			}
+		}
+		first := make(chan map[string]Result)
+		go func() { first <- apply(t, b, t.Context(), Request{Caller: "me", Writes: lists["me"]}) }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		truth(t, d, lists["you"], apply(t, b, ctx, Request{Caller: "you", Writes: lists["you"]}), true)
+		truth(t, d, lists["me"], <-first, true)
+	})
+}
+
 // TestWhatIsHeldStaysSo: answers that say nothing of a hold, of a read or of what was sent
 // before, do not take it back. The caller of what was not sent is told that it is held.
 func TestWhatIsHeldStaysSo(t *testing.T) {

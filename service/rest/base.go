@@ -47,8 +47,8 @@ func (h *Handler) known(host string) bool {
 // foreignName refuses a web page by its name, where callers are known by their address
 // or not at all. A proxy whose word counts about the address may pass any name on.
 func (h *Handler) foreignName(r *http.Request, caller identity.Caller) *fault.Error {
-	switch {
-	case caller.Source != identity.NoSource && caller.Source != identity.Path, h.known(r.Host), h.config.Forwarded != nil && h.config.Forwarded(r):
+	proven := caller.Source != identity.NoSource && caller.Source != identity.Path
+	if proven || h.known(r.Host) || h.config.Forwarded != nil && h.config.Forwarded(r) {
 		return nil
 	}
 	return identity.ForeignName(r)

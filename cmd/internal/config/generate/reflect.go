@@ -138,7 +138,7 @@ func with(key string, what *jsonschema.Schema) *jsonschema.Schema {
 // depend says what has to be where a key is: other keys, or a schema.
 func depend(s *jsonschema.Schema, key string, on any) {
 	if s == nil {
-		panic(fmt.Sprintf("%s depends on something, and is nowhere", key)) // a slip in conditions
+		panic(fmt.Sprintf("%s depends on something, and is nowhere", key)) // a mistake in conditions.go, which shows when the schema is generated
 	}
 	if s.Extras == nil {
 		s.Extras = make(map[string]any)
